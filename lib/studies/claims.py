@@ -1,0 +1,79 @@
+"""Claims, and the measured numbers that decide them."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Verdict = Literal["held", "not held", "not tested at this size"]
+HELD: Verdict = "held"
+NOT_HELD: Verdict = "not held"
+NOT_TESTED: Verdict = "not tested at this size"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured number: mean over `n` independent repeats, with a 95 % Student t interval where n > 1."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str = ""
+
+    @classmethod
+    def of(cls, values: Iterable[float] | float, unit: str = "", confidence: float = 0.95) -> "Metric":
+        """Mean and interval, mean +- t s / sqrt(n). Raises ValueError for no value or a value that is not finite."""
+        sample = [float(v) for v in values] if isinstance(values, Iterable) else [float(values)]
+        if not sample or not all(math.isfinite(v) for v in sample):
+            raise ValueError(f"metric values: got {sample}, allowed: at least one number, all finite")
+        n, mean = len(sample), math.fsum(sample) / len(sample)
+        if n == 1:
+            return cls(mean, None, None, 1, unit)
+        from scipy.stats import t
+
+        spread = math.sqrt(math.fsum((v - mean) ** 2 for v in sample) / (n - 1) / n)
+        half = float(t.ppf((1 + confidence) / 2, n - 1)) * spread
+        return cls(mean, mean - half, mean + half, n, unit)
+
+    def __str__(self) -> str:
+        interval = "" if self.low is None else f" [{self.low:.4g}, {self.high:.4g}]"
+        return f"{self.mean:.4g}{interval}{' ' + self.unit if self.unit else ''} (n={self.n})"
+
+
+Evidence = Mapping[str, Metric]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence that a run can support or contradict.
+
+    `source` says where the sentence comes from (abstract, a table, "ours"); `paper_number` is the paper's own number
+    where it is known, else None; `criterion` says in words what `test` checks on the metrics named in `needs`.
+    With fewer than `min_n` repeats behind any of them, the claim is not tested.
+    """
+
+    key: str
+    statement: str
+    source: str
+    criterion: str
+    needs: tuple[str, ...]
+    test: Callable[[Evidence], bool]
+    min_n: int = 3
+    paper_number: str | None = None
+
+    def judge(self, evidence: Evidence) -> dict[str, Any]:
+        """The verdict of one run, with the numbers that decided it."""
+        known = {name: evidence[name] for name in self.needs if name in evidence}
+        tested = len(known) == len(self.needs) and all(metric.n >= self.min_n for metric in known.values())
+        verdict = NOT_TESTED if not tested else HELD if self.test(evidence) else NOT_HELD
+        return {
+            "key": self.key,
+            "statement": self.statement,
+            "source": self.source,
+            "paper_number": self.paper_number,
+            "criterion": self.criterion,
+            "min_n": self.min_n,
+            "verdict": verdict,
+            "evidence": {name: asdict(metric) for name, metric in known.items()},
+        }
