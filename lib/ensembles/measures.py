@@ -1,6 +1,7 @@
-"""How far two models are apart, in predictions or in weights: every model of one group against every model of another.
+"""How far models are apart, in predictions or in weights: each of one group against each of another.
 
-All functions return float64 matrices [N, M] and work by matrix products; models run along the first axis of each input.
+All functions return float64 matrices [N, M] and work by matrix products; models run along the first axis of
+each input.
 """
 
 import torch
@@ -12,9 +13,10 @@ Pairs = Float[Tensor, "N M"]
 
 
 def ratio_error(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor, " n"]) -> Pairs:
-    """Ratio error N_diff / max(N_both, 1) [aksela2003]: samples where exactly one errs over samples where both err.
+    """Ratio error N_diff / max(N_both, 1) [aksela2003]: samples where one errs over those where both do.
 
-    Not a metric: no triangle inequality, zero for equal errors, and without bound (up to n where both never err together).
+    Not a metric: no triangle inequality, zero for equal errors, and without bound (up to n where both never
+    err together).
     """
     wrong_a, wrong_b = (a != labels).double(), (b != labels).double()
     both = wrong_a @ wrong_b.T
@@ -25,7 +27,7 @@ def ratio_error(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor
 def ratio_error_label(
     a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor, " n"], n_classes: int
 ) -> Pairs:
-    """Ratio error by label: samples where both err with different classes over max(both err with the same class, 1)."""
+    """Ratio error by label: samples where both err differently over max(those where both err alike, 1)."""
     wrong_a, wrong_b = (a != labels).double(), (b != labels).double()
     both = wrong_a @ wrong_b.T
     same = (_votes(a, n_classes) * wrong_a[..., None]).flatten(1) @ _votes(b, n_classes).flatten(1).T
@@ -42,7 +44,8 @@ def error_disagreement(
 ) -> Pairs:
     """Disagreements over errors [fort2019]: n mean[p_i != p_j] / max((errors_i + errors_j) / 2, 1).
 
-    Fort et al. divide by the error rate of one of the models; the mean of both is taken here so that the distance is symmetric.
+    Fort et al. divide by the error rate of one of the models; the mean of both is taken here so that the
+    distance is symmetric.
     """
     errors_a, errors_b = (a != labels).double().sum(1), (b != labels).double().sum(1)
     mean_errors = (errors_a[:, None] + errors_b) / 2
@@ -50,9 +53,9 @@ def error_disagreement(
 
 
 def one_minus_q(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor, " n"]) -> Pairs:
-    """1 - Q with Yule's Q = (N11 N00 - N01 N10) / (N11 N00 + N01 N10) of joint correctness; from 0 to 2 [kuncheva2003].
+    """1 - Q, Yule's Q = (N11 N00 - N01 N10) / (N11 N00 + N01 N10) of joint correctness [kuncheva2003].
 
-    Where 0/0 arises, Q is 1 for models that err on the same samples and 0 otherwise.
+    From 0 to 2. Where 0/0 arises, Q is 1 for models that err on the same samples and 0 otherwise.
     """
     right_a, right_b = (a == labels).double(), (b == labels).double()
     both_right = right_a @ right_b.T
@@ -66,9 +69,10 @@ def one_minus_q(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor
 
 
 def jensen_shannon(p: Float[Tensor, "N n C"], q: Float[Tensor, "M n C"]) -> Pairs:
-    """Mean over samples of the Jensen-Shannon divergence H((p+q)/2) - (H(p)+H(q))/2, in nats, at most ln 2 [lin1991].
+    """Mean over samples of H((p+q)/2) - (H(p)+H(q))/2, the Jensen-Shannon divergence [lin1991].
 
-    Its root is a metric [endres2003]: each sample's root is one, and the root of a mean of squares of metrics is again one.
+    In nats, at most ln 2. Its root is a metric [endres2003]: each sample's root is one, and the root of a
+    mean of squares of metrics is again one.
     """
     p, q = p.double(), q.double()
     own = (_entropy(p)[:, None] + _entropy(q)) / 2
@@ -82,7 +86,7 @@ def jensen_shannon_root(p: Float[Tensor, "N n C"], q: Float[Tensor, "M n C"]) ->
 
 
 def one_minus_cka(x: Float[Tensor, "N n d"], y: Float[Tensor, "M n d"]) -> Pairs:
-    """1 - linear CKA of features [kornblith2019]: 1 - ||X^T Y||_F^2 / (||X^T X||_F ||Y^T Y||_F), columns centred.
+    """1 - linear CKA [kornblith2019], 1 - ||X^T Y||_F^2 / (||X^T X||_F ||Y^T Y||_F) of centred features.
 
     Raises ValueError where a model's features don't vary over the samples.
     """
@@ -97,12 +101,11 @@ def euclidean(a: Float[Tensor, "N p"], b: Float[Tensor, "M p"]) -> Pairs:
     return torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def euclidean_mixtures(
-    a: Float[Tensor, "N K"], b: Float[Tensor, "M K"], gram: Float[Tensor, "K K"]
-) -> Pairs:
+def euclidean_mixtures(a: Float[Tensor, "N K"], b: Float[Tensor, "M K"], gram: Float[Tensor, "K K"]) -> Pairs:
     """d_E between soups from their weights and the Gram matrix of the ingredients: sqrt((a-b) G (a-b)^T).
 
-    `gram` may be that of theta_k - theta_0 (any common origin), since weights sum to one. No model is touched.
+    `gram` may be that of theta_k - theta_0 (any common origin), since weights sum to one. No model is
+    touched.
     """
     delta = a[:, None] - b
     return ((delta @ gram) * delta).sum(-1).clamp(min=0).sqrt()
@@ -149,7 +152,9 @@ def _lengths(rows: Float[Tensor, "N K"], gram: Float[Tensor, "K K"]) -> Float[Te
     """Norms of task vectors, none of them zero."""
     lengths = ((rows @ gram) * rows).sum(1).clamp(min=0).sqrt()
     if (zero := lengths <= 1e-12 * gram.diagonal().max().sqrt()).any():
-        raise ValueError(f"weights: model {zero.nonzero()[0].item()} is at theta0, its task vector has no direction")
+        raise ValueError(
+            f"weights: model {zero.nonzero()[0].item()} is at theta0, its task vector has no direction"
+        )
     return lengths
 
 
@@ -167,5 +172,7 @@ def _unit_features(x: Float[Tensor, "N n d"]) -> Float[Tensor, "N n d"]:
     centred = x - x.mean(1, keepdim=True)
     size = (centred.mT @ centred).flatten(1).norm(dim=1)
     if (flat := size == 0).any():
-        raise ValueError(f"features: those of model {flat.nonzero()[0].item()} are constant, CKA needs some that vary")
+        raise ValueError(
+            f"features: those of model {flat.nonzero()[0].item()} are constant, CKA needs some that vary"
+        )
     return centred / size.sqrt()[:, None, None]

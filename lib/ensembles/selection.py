@@ -1,12 +1,12 @@
-"""Which ingredients enter the soup: uniform, random-order, greedy, greedier and ranked selection over any score.
+"""Which ingredients enter the soup: uniform, random-order, greedy, greedier and ranked selection.
 
-Nothing here knows of networks. A model is a number 0..n-1, a soup is a tuple of models in order of entry, and the two
-callables `score_fn` and `distance_fn` say how good soups are and how far models lie from a soup.
+Nothing here knows of networks. A model is a number 0..n-1, a soup is a tuple of models in order of entry, and
+the two callables `score_fn` and `distance_fn` say how good soups are and how far models lie from a soup.
 
-Greedy is the published rule of model soups [wortsman2022], by default with the non-strict comparison of DiWA [rame2022].
-**Greedier and ranked are reconstructions**: the full text and the code of [rojas2024] were not available when this was
-written, so their exact rules (what is compared, when the ranking is redone, how ties fall) are our reading of the idea,
-not the authors' own.
+Greedy is the published rule of model soups [wortsman2022], by default with the non-strict comparison of DiWA
+[rame2022]. **Greedier and ranked are reconstructions**: the full text and the code of [rojas2024] were not
+available when this was written, so their exact rules (what is compared, when the ranking is redone, how ties
+fall) are our reading of the idea, not the authors' own.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ ORDERS = ("far", "near")
 
 @dataclass(frozen=True)
 class Selection:
-    """What a rule chose: `members` in order of entry, the `best` score on the way, its cost and its `trace`."""
+    """What a rule chose: `members` in order of entry, the `best` score on the way, the cost, the `trace`."""
 
     rule: str
     members: Members
@@ -38,7 +38,7 @@ class Selection:
 
     @property
     def best_prefix(self) -> Members:
-        """The soup with the best score on the way (the earliest of equals); under `force` it may be a part of `members`."""
+        """The best soup on the way (the earliest of equals); under `force` often not the last."""
         return max(self.curve, key=lambda step: step.score).members
 
 
@@ -60,22 +60,25 @@ def select(
 ) -> Selection:
     """Grow a soup by `rule` and record every trial.
 
-    All sequential rules start with the best single model, so they end no worse than it in the score they select by;
-    equal scores fall to the better single model, then to the lower index.
+    All sequential rules start with the best single model, so they end no worse than it in the score they
+    select by; equal scores fall to the better single model, then to the lower index.
 
     - `uniform`: all n models, one evaluation. `manual`: `members` in the order given, whatever they score.
     - `greedy` [wortsman2022]: the others once each, best single first; keep those that pass; n-1 evaluations.
       `random`: the same in shuffled order (needs `seeds`).
-    - `greedier` (reconstruction of [rojas2024]): evaluate all that are left, add the best of them if it passes, repeat;
-      at most n(n-1)/2 evaluations. `replacement` lets a model enter again [caruana2004], up to n entries in all.
-    - `ranked` (reconstruction of [rojas2024]): order those left by distance, `far` or `near` first, from `reference`
-      (`soup`, `first` ingredient, or `mean_pairwise` over members); add the first that passes, rank anew; stop after
-      a full walk without one. With `rerank=False` the first ranking is walked once: n-1 evaluations.
+    - `greedier` (reconstruction of [rojas2024]): evaluate all that are left, add the best of them if it
+      passes, repeat; at most n(n-1)/2 evaluations. `replacement` lets a model enter again [caruana2004], up
+      to n entries in all.
+    - `ranked` (reconstruction of [rojas2024]): order those left by distance, `far` or `near` first, from
+      `reference` (`soup`, `first` ingredient, or `mean_pairwise` over members); add the first that passes,
+      rank anew; stop after a full walk without one. With `rerank=False` the first ranking is walked once: n-1
+      evaluations.
 
-    A soup passes if its score is >= the best so far (`accept="ge"`) or > it (`"gt"`). `force` lets every soup pass, to record
-    the whole curve; `Selection.best_prefix` then names the soup to use. `score_fn` maps a list of member tuples to scores;
-    give counts of correct samples, whole numbers, so that ties are exact. `distance_fn(members, candidates)` gives the
-    distances of candidates from one soup; rules other than `ranked` only record them.
+    A soup passes if its score is >= the best so far (`accept="ge"`) or > it (`"gt"`). `force` lets every soup
+    pass, to record the whole curve; `Selection.best_prefix` then names the soup to use. `score_fn` maps a
+    list of member tuples to scores; give counts of correct samples, whole numbers, so that ties are exact.
+    `distance_fn(members, candidates)` gives the distances of candidates from one soup; rules other than
+    `ranked` only record them.
 
     Raises ValueError for bad options, RuntimeError if a score or distance is NaN.
     """
@@ -115,7 +118,7 @@ def _one_pass(walk: Walk, candidates: Sequence[int]) -> None:
 
 
 def _greedier(walk: Walk) -> None:
-    """Try every candidate, add the best if it passes, repeat. A round is recorded from its worst trial to its best."""
+    """Try every candidate, add the best if it passes, repeat. Each round is recorded worst trial first."""
     accepted = True
     while accepted and (pool := walk.candidates()):
         trials = list(zip(walk.scores(pool), pool, walk.distances(pool), strict=True))
@@ -126,7 +129,7 @@ def _greedier(walk: Walk) -> None:
 
 
 def _ranked(walk: Walk, order: str) -> None:
-    """Add the first candidate in the distance ranking that passes, rank anew, until a full walk finds none."""
+    """Add the first candidate by distance that passes, rank anew, until a full walk finds none."""
     accepted = True
     while accepted and (ranking := walk.ranking(order)):
         accepted = any(walk.attempt(i, rank, distance) for rank, (i, distance) in enumerate(ranking, 1))
@@ -161,7 +164,9 @@ def _check_options(
     if n < 1:
         raise ValueError(f"n: got {n}, the pool is empty; at least one model is needed")
     if len(single_scores) != n:
-        raise ValueError(f"single_scores: got {len(single_scores)} scores for {n} models, allowed is one for each")
+        raise ValueError(
+            f"single_scores: got {len(single_scores)} scores for {n} models, allowed is one for each"
+        )
     if rule == "ranked" and distance_fn is None:
         raise ValueError("distance_fn: got None, the rule 'ranked' needs one")
     if rule == "random" and seeds is None:
@@ -169,17 +174,21 @@ def _check_options(
     if replacement and rule not in ("greedier", "manual"):
         raise ValueError(f"replacement: got True for the rule {rule!r}, allowed for greedier and manual only")
     if (members is None) == (rule == "manual"):
-        raise ValueError(f"members: got {members} for the rule {rule!r}, they belong to the rule 'manual' and only to it")
+        raise ValueError(
+            f"members: got {members} for the rule {rule!r}, they belong to the rule 'manual' and only to it"
+        )
     if members is not None:
         check_members(members, n, replacement)
 
 
 def check_members(members: Sequence[int], n: int, replacement: bool = False) -> None:
-    """Refuse a soup that is empty, names a model outside 0..n-1, or repeats one without `replacement` (ValueError)."""
+    """Refuse (ValueError) a soup that is empty, leaves 0..n-1, or repeats a model without `replacement`."""
     if len(members) == 0:
         raise ValueError("members: got an empty soup, at least one model is needed")
     if outside := [i for i in members if not 0 <= i < n]:
         raise ValueError(f"members: got {outside[0]}, allowed are the models 0..{n - 1}")
     repeated = [i for i, count in Counter(members).items() if count > 1]
     if repeated and not replacement:
-        raise ValueError(f"members: model {repeated[0]} is given more than once, allowed only with replacement=True")
+        raise ValueError(
+            f"members: model {repeated[0]} is given more than once, allowed only with replacement=True"
+        )

@@ -16,11 +16,12 @@ REFERENCES = ("soup", "first", "mean_pairwise")
 class Step:
     """One trial of a selection.
 
-    `candidate` was tried on top of the soup of the step before (None: all models at once); `score` is that soup's score.
-    `best` and `members` are the threshold and the soup *after* the decision: what the candidate had to reach is the
-    `best` of the step before. `n_evals` counts soup evaluations so far; `distance` is the candidate's distance from the
-    reference (None where none is known); `rank` is its place, from 1, in the order by which the rule prefers candidates:
-    single score (greedy), shuffle (random), distance (ranked), soup score within its round (greedier).
+    `candidate` was tried on top of the soup of the step before (None: all models at once); `score` is that
+    soup's score. `best` and `members` are the threshold and the soup *after* the decision: what the candidate
+    had to reach is the `best` of the step before. `n_evals` counts soup evaluations so far; `distance` is the
+    candidate's distance from the reference (None where none is known); `rank` is its place, from 1, in the
+    order by which the rule prefers candidates: single score (greedy), shuffle (random), distance (ranked),
+    soup score within its round (greedier).
     """
 
     step: int
@@ -36,7 +37,7 @@ class Step:
 
 @dataclass
 class Walk:
-    """State that the selection rules share; they differ only in which candidates they attempt, and when they stop."""
+    """State that all rules share; they differ in which candidates they attempt, and when they stop."""
 
     score_fn: ScoreFn
     single: list[Score]
@@ -55,7 +56,7 @@ class Walk:
         return sorted(models, key=lambda i: (-self.single[i], i))
 
     def candidates(self) -> list[int]:
-        """The models that may still enter; a soup with repeats holds at most as many entries as there are models."""
+        """The models that may still enter; a soup with repeats has at most as many entries as models."""
         n = len(self.single)
         if self.replacement:
             return list(range(n)) if len(self.members) < n else []
@@ -66,8 +67,8 @@ class Walk:
         return checked(self.score_fn([(*self.members, i) for i in candidates]), candidates, "score")
 
     def distances(self, candidates: list[int]) -> list[float | None]:
-        """Distances from the reference to each candidate: from the soup, from its first member, or the mean over members."""
-        if self.distance_fn is None:
+        """Distances of candidates from the soup, from its first member, or in the mean over its members."""
+        if self.distance_fn is None or not candidates:
             return [None] * len(candidates)
         singles = [(i,) for i in self.members]
         bases = {"soup": [self.members], "first": singles[:1], "mean_pairwise": singles}[self.reference]
@@ -75,7 +76,7 @@ class Walk:
         return [sum(column) / len(column) for column in zip(*rows, strict=True)]
 
     def ranking(self, order: str) -> list[tuple[int, float]]:
-        """Candidates by distance; equal distances fall to the better single model, then to the lower index."""
+        """Candidates by distance; equal ones fall to the better single model, then to the lower index."""
         pool = self.by_single_score(self.candidates())
         sign = -1 if order == "far" else 1
         return sorted(zip(pool, self.distances(pool), strict=True), key=lambda pair: sign * pair[1])
@@ -109,7 +110,9 @@ class Walk:
         self.best = checked(self.score_fn([self.members]), ["all"], "score")[0]
         self._note(None, self.best, True, 1, None)
 
-    def _note(self, candidate: int | None, score: Score, accepted: bool, rank: int, distance: float | None) -> None:
+    def _note(
+        self, candidate: int | None, score: Score, accepted: bool, rank: int, distance: float | None
+    ) -> None:
         step = len(self.trace)
         self.trace.append(
             Step(step, candidate, score, self.best, accepted, self.members, self.n_evals, distance, rank)
@@ -117,11 +120,15 @@ class Walk:
 
 
 def checked(values: Sequence[Score], names: Sequence[object], what: str) -> list[Score]:
-    """Plain numbers, one for each name (else ValueError), none of them NaN (else RuntimeError naming the candidate)."""
+    """Plain numbers, one for each name (else ValueError), none NaN (else RuntimeError with the name)."""
     numbers = [value.item() if hasattr(value, "item") else value for value in values]
     if len(numbers) != len(names):
-        raise ValueError(f"{what}: got {len(numbers)} values for {len(names)} candidates, allowed is one for each")
+        raise ValueError(
+            f"{what}: got {len(numbers)} values for {len(names)} candidates, allowed is one for each"
+        )
     for name, number in zip(names, numbers, strict=True):
         if math.isnan(number):
-            raise RuntimeError(f"the {what} of candidate {name} is NaN: look at that model's weights and predictions")
+            raise RuntimeError(
+                f"the {what} of candidate {name} is NaN: look at that model's weights and predictions"
+            )
     return numbers

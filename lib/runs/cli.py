@@ -164,3 +164,7 @@ def doctor() -> None:
 def main() -> None:
     """Entry point of the command `studies`."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """Start child processes for jobs, follow their events, and show where each one is."""
 
+import contextlib
 import json
 import os
 import signal
@@ -44,9 +45,10 @@ class Progress:
 def expected_seconds(job: Job) -> float:
     """Wall time of the latest run of the same study at the same size here, else what the study declares."""
     for folder in reversed(finished_runs(job.slug)):
-        facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        if facts["size"] == job.size and facts["params"].keys() == dict(job.params).keys():
-            return float(facts["wall_s"])
+        with contextlib.suppress(ValueError, KeyError, OSError):  # a damaged record only costs the estimate
+            facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+            if facts["size"] == job.size and facts["params"].keys() == dict(job.params).keys():
+                return float(facts["wall_s"])
     return 60 * find(job.slug).study.minutes.get(job.size, 0.0)
 
 

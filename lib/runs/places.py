@@ -72,13 +72,15 @@ def publish(partial: Path, target: Path, replace: bool) -> Path:
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
+    old = partial.parent / f"{target.name}.{uuid.uuid4().hex[:8]}"
     if replace and target.exists():
-        target.rename(partial.parent / f"{target.name}.replaced-{uuid.uuid4().hex[:8]}")
+        target.rename(old)  # should we die here, the sweep of leftovers puts a whole run back
     try:
         partial.rename(target)
     except OSError:
         if not finished(target):  # else: somebody finished the same run first, and theirs stands
             raise
+    shutil.rmtree(old, ignore_errors=True)
     return target
 
 

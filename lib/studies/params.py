@@ -61,10 +61,18 @@ def _line(cls: type[StudyParams], fault: Mapping[str, Any], values: Mapping[str,
 
 def _from_text(field: FieldInfo, text: str) -> Any:
     """Text to the declared type; what does not parse stays text, for the schema to refuse."""
-    if get_origin(field.annotation) is list:
-        (inner,) = get_args(field.annotation)
-        return [_scalar(inner, part.strip()) for part in text.split(",") if part.strip()]
+    if type_name(field) == "list":
+        kind = _item(field)[0]
+        return [_scalar(kind, part.strip()) for part in text.split(",") if part.strip()]
     return _scalar(field.annotation, text)
+
+
+def _item(field: FieldInfo) -> tuple[Any, tuple[Any, ...]]:
+    """Type and rules of a list's items: list[Annotated[float, Field(gt=0)]] -> float, (gt=0,)."""
+    (inner,) = get_args(field.annotation)
+    if not hasattr(inner, "__metadata__"):
+        return inner, ()
+    return inner.__origin__, tuple(rule for extra in inner.__metadata__ for rule in getattr(extra, "metadata", [extra]))
 
 
 def _scalar(kind: Any, text: str) -> Any:
@@ -88,9 +96,7 @@ def _bounds(metadata: Iterable[Any]) -> dict[str, Any]:
 
 def choices(field: FieldInfo) -> tuple[Any, ...]:
     """The allowed literals of a field (or of its list's items); empty where any value of the type will do."""
-    annotation = field.annotation
-    if get_origin(annotation) is list:
-        (annotation,) = get_args(annotation)
+    annotation = _item(field)[0] if type_name(field) == "list" else field.annotation
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
@@ -108,14 +114,21 @@ def type_name(field: FieldInfo) -> str:
 
 def allowed(field: FieldInfo) -> str:
     """What a field takes, in words."""
-    nouns = {"int": "whole numbers", "float": "finite numbers", "bool": "true or false", "str": "text", "list": "a list"}
-    words = nouns[type_name(field)]
+    kind = type_name(field)
     if values := choices(field):
-        listed = ", ".join(map(str, values))
-        words = f"a list out of {listed}" if words == "a list" else listed
+        words = ", ".join(map(str, values))
+    else:
+        inner = _item(field)[0].__name__ if kind == "list" else kind
+        words = {"int": "whole numbers", "float": "finite numbers", "bool": "true or false", "str": "text"}[inner]
+    if kind == "list":
+        return f"a list out of {_with_bounds(words, _item(field)[1])}{_with_bounds('', field.metadata, ', ')}"
+    return _with_bounds(words, field.metadata)
+
+
+def _with_bounds(words: str, metadata: Iterable[Any], before: str = " ") -> str:
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <="}
-    rules = [f"{signs[key]} {value:g}" if abs(value) < 1e6 else f"{signs[key]} {value}" for key, value in _bounds(field.metadata).items()]
-    return f"{words} {' and '.join(rules)}".strip()
+    rules = [f"{signs[k]} {v:g}" if abs(v) < 1e6 else f"{signs[k]} {v}" for k, v in _bounds(metadata).items()]
+    return f"{words}{before}{' and '.join(rules)}" if rules else words
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -1,0 +1,191 @@
+"""Runs appear whole or not at all, whatever happens: kill -9, a full disk, a failing cell, an interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lib.runs.job import Job
+from lib.runs.launch import DONE, FAILED, PRESENT, run_jobs
+from lib.runs.places import finished_runs, sweep_leftovers
+
+pytestmark = pytest.mark.xdist_group("runs")
+
+WHOLE = {"notebook.ipynb", "notebook.html", "results.json", "provenance.json", "tables", "figures"}
+
+
+def job(entry, force=False, **changes):
+    return Job.of("tiny", entry.study.params.parse(changes), force)
+
+
+def run_one(*args, **kwargs):
+    (progress,) = run_jobs([job(*args, **kwargs)], 1, lambda p: None)
+    return progress
+
+
+def folders(outputs):
+    """Everything under the study's folder that is not hidden, and what is left of unfinished work."""
+    root = outputs / "tiny"
+    runs = [f for f in root.iterdir() if f.name[0] != "." and f.name != "failed"] if root.exists() else []
+    leftovers = list((root / ".partial").iterdir()) if (root / ".partial").exists() else []
+    return runs, leftovers
+
+
+def test_a_run_is_whole_and_is_not_done_twice(tiny, outputs):
+    first = run_one(tiny)
+    assert first.state == DONE, first.error
+    (run,), leftovers = folders(outputs)
+    assert run == first.job.folder
+    assert {f.name for f in run.iterdir()} == WHOLE
+    assert leftovers == []
+    results, facts = (json.loads((run / name).read_text()) for name in ("results.json", "provenance.json"))
+    assert results["schema"] == 1
+    assert {c["key"]: c["verdict"] for c in results["claims"]} == {
+        "centred": "held", "large": "not held", "many": "not tested at this size",
+    }  # fmt: skip
+    assert results["metrics"]["mean"]["n"] == 4
+    assert results["expected"][0]["within"]
+    assert facts["wall_s"] > 0 < facts["cpu_s"]
+    assert 50 < facts["peak_rss_mb"] < 2000
+    assert {"start", "draw", "figure", "finish"} <= {c["id"] for c in facts["cells"] if c["wall_s"] > 0}
+    assert len(pd.read_parquet(run / "tables" / "draws.parquet")) == 4
+    assert {f.suffix for f in (run / "figures").iterdir()} == {".png", ".svg"}
+    stamp = (run / "provenance.json").stat().st_mtime_ns
+    assert run_one(tiny).state == PRESENT
+    assert (run / "provenance.json").stat().st_mtime_ns == stamp
+
+    again = run_one(tiny, force=True)
+    assert again.state == DONE
+    assert (run / "provenance.json").stat().st_mtime_ns != stamp
+    assert json.loads((run / "results.json").read_text())["metrics"] == results["metrics"], "same seed, same numbers"
+    assert folders(outputs) == ([run], [])
+
+
+def test_a_failing_cell_keeps_its_notebook_apart_and_the_finished_run(tiny, outputs):
+    progress = run_one(tiny, fail=True)
+    assert progress.state == FAILED
+    assert progress.error == "RuntimeError: asked to fail"
+    assert progress.cell == "trouble"
+    runs, leftovers = folders(outputs)
+    assert runs == leftovers == []
+    kept = Path(progress.kept)
+    assert kept.parent == outputs / "tiny" / "failed"
+    assert {"notebook.ipynb", "notebook.html", "error.json"} == {f.name for f in kept.iterdir()}
+    assert json.loads((kept / "error.json").read_text())["cell"] == "trouble"
+    assert "asked to fail" in (kept / "notebook.ipynb").read_text()
+
+
+def start_child(work):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lib.runs.child", work.to_json()],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def wait_for(child, moment, outputs):
+    """Let the child come to a moment: at once, at the start of a named cell, or when a file of the run exists."""
+    if moment == "start":
+        time.sleep(0.3)
+    elif moment.startswith("cell "):
+        for line in child.stdout:
+            if json.loads(line).get("id") == moment.removeprefix("cell "):
+                return
+    else:
+        while not list((outputs / "tiny" / ".partial").glob(f"*/{moment}")):
+            time.sleep(0.002)
+            assert child.poll() is None
+
+
+@pytest.mark.slow
+def test_kill_9_at_five_moments_leaves_nothing_torn(tiny, outputs):
+    work = job(tiny, sleep_s=0.2)
+    for moment in ("start", "cell start", "cell wait", "results.json", "notebook.html"):
+        child = start_child(work)
+        wait_for(child, moment, outputs)
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+        assert all({f.name for f in run.iterdir()} == WHOLE for run in folders(outputs)[0]), moment
+    progress = run_one(tiny, sleep_s=0.2)
+    assert progress.state in (DONE, PRESENT), progress.error
+    runs, leftovers = folders(outputs)
+    assert runs == [work.folder]
+    assert leftovers == []
+
+
+def test_a_run_that_was_whole_but_not_yet_in_place_is_not_lost(tiny, outputs):
+    """Killed between the last file and the rename: the next run finds it whole and puts it in its place."""
+    partial = outputs / "tiny" / ".partial" / "abcdefabcdef.12345678"
+    partial.mkdir(parents=True)
+    (partial / "provenance.json").write_text("{}")
+    torn = outputs / "tiny" / ".partial" / "123456123456.12345678"
+    torn.mkdir()
+    (torn / "results.json").write_text("{}")
+    sweep_leftovers("tiny")
+    assert [f.name for f in finished_runs("tiny")] == ["abcdefabcdef"]
+    assert folders(outputs)[1] == []
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_drops_only_the_run_in_the_making(tiny, outputs, sign):
+    child = start_child(job(tiny, sleep_s=30))
+    wait_for(child, "cell wait", outputs)
+    child.send_signal(sign)
+    assert child.wait(timeout=20) == 130
+    runs, leftovers = folders(outputs)
+    assert runs == []
+    assert [f for f in leftovers if f.is_dir()] == []
+
+
+def test_a_child_whose_parent_is_gone_ends_with_its_kernel(tiny, outputs):
+    child = start_child(job(tiny, sleep_s=60))
+    wait_for(child, "cell wait", outputs)
+    child.stdin.close()
+    assert child.wait(timeout=20) == 130
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a tiny file system needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_full_disk_is_one_clear_error_and_finished_runs_stay(tiny, small_disk, monkeypatch):
+    monkeypatch.setenv("STUDIES_OUTPUTS", str(small_disk))
+    finished = small_disk / "tiny" / "000000000000"
+    finished.mkdir(parents=True)
+    (finished / "provenance.json").write_text("{}")
+    (small_disk / "ballast").write_bytes(b"x" * 900_000)
+    progress = run_one(tiny)
+    assert progress.state == FAILED
+    assert progress.error.startswith("disk full while writing tiny")
+    assert "\n" not in progress.error
+    assert (finished / "provenance.json").read_text() == "{}"
+    assert folders(small_disk)[0] == [finished]
+    (small_disk / "ballast").unlink()
+    assert run_one(tiny).state == DONE
+
+
+def test_plain_papermill_runs_the_notebook_and_refuses_unknown_names(tiny, outputs, tmp_path):
+    def papermill(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "papermill", str(tiny.notebook), str(tmp_path / "out.ipynb"), *words],
+            capture_output=True, text=True,
+        )  # fmt: skip
+
+    assert papermill("-f", str(tiny.size_file("test"))).returncode == 0
+    assert not outputs.exists(), "plain papermill writes where it was told and nowhere else"
+    refused = papermill("-p", "no_such", "1")
+    assert refused.returncode == 1
+    assert "no_such: there is no such parameter; allowed: seed, n" in refused.stderr
