@@ -125,7 +125,7 @@ _ENTRIES = (
         sha256=None,
         licence="fair-use notice of the authors (research only)",
         citation="venkateswara2017",
-        size_mb=1159,
+        size_mb=1159.0,
         sources=(
             Hub(
                 repository="flwrlabs/office-home",

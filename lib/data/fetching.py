@@ -41,13 +41,14 @@ def run_watched(command: list[str], folder: Path, progress: Progress) -> None:
     # pip gathers a download in its temporary folder: make that a place where it can be watched.
     environment = {**os.environ, "TMPDIR": str(folder)}
     log = folder / "log.txt"
-    try:
-        with log.open("wb") as sink, subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
-        ) as child:
-            _watch(child, folder, progress)
-    except FileNotFoundError:
-        raise SourceFailed(f"the program {command[0]} is not on this machine") from None
+    with log.open("wb") as sink:
+        try:
+            child = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+            )
+        except FileNotFoundError:
+            raise SourceFailed(f"the program {command[0]} is not on this machine") from None
+        _watch(child, folder, progress)
     if child.returncode != 0:
         reason = _reason(log.read_text(errors="replace"))
         raise SourceFailed(reason or f"{command[0]} ended with exit code {child.returncode}")
@@ -64,18 +65,20 @@ def _watch(child: subprocess.Popen, folder: Path, progress: Progress) -> None:
                 continue
     except BaseException:
         child.kill()
+        child.wait()
         raise
     progress(_gathered(folder))
 
 
 def _gathered(folder: Path) -> int:
-    """Bytes in the files below `folder`, some of which may vanish while they are counted."""
+    """Bytes in the files below `folder`, where files and folders may vanish while they are counted."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue
+    for place, _, names in os.walk(folder):  # unlike Path.rglob, passes over a folder that has just vanished
+        for name in names:
+            try:
+                total += os.stat(os.path.join(place, name)).st_size
+            except FileNotFoundError:
+                continue
     return total
 
 

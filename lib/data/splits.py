@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from jaxtyping import Int64
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from lib.seeds import Seeds
@@ -23,7 +22,7 @@ def split_indices(
 
     Raises:
         ValueError: no names, a size that is no count >= 1 nor a fraction in (0, 1], sizes that add to more than n,
-            labels of another length, or a class too small to be stratified.
+            or labels of another length.
     """
     counts = {name: _count(name, size, n) for name, size in sizes.items()}
     if not counts or sum(counts.values()) > n:
@@ -31,11 +30,10 @@ def split_indices(
     labels = None if stratify is None else stratify.cpu().numpy()
     if labels is not None and labels.shape != (n,):
         raise ValueError(f"stratify: got shape {labels.shape}, allowed is one label for each of {n} items")
-    chosen, rest = {}, np.arange(n)
-    for name, count in counts.items():
-        taken, rest = _take(rest, count, labels, seeds.child(name))
-        chosen[name] = torch.from_numpy(np.sort(taken))
-    return chosen
+    order = _shuffled(n, labels, seeds)
+    ends = np.cumsum(list(counts.values()))
+    pieces = np.split(order[: ends[-1]], ends[:-1])
+    return {name: torch.from_numpy(np.sort(piece)) for name, piece in zip(counts, pieces, strict=True)}
 
 
 def _count(name: str, size: int | float, n: int) -> int:
@@ -46,14 +44,14 @@ def _count(name: str, size: int | float, n: int) -> int:
     raise ValueError(f"sizes: {name} got {size!r}, allowed are counts >= 1 or fractions in (0, 1] of {n} items")
 
 
-def _take(rest: np.ndarray, count: int, labels: np.ndarray | None, seeds: Seeds) -> tuple[np.ndarray, np.ndarray]:
-    """`count` of the indices in `rest`, and those that stay."""
-    if count == len(rest):
-        return rest, rest[:0]
-    classes = None if labels is None else labels[rest]
-    state = np.random.RandomState(np.random.MT19937(seeds.sequence()))
-    try:
-        taken, stay = train_test_split(rest, train_size=count, stratify=classes, random_state=state)
-    except ValueError as error:
-        raise ValueError(f"stratify: {error}") from None
-    return taken, stay
+def _shuffled(n: int, labels: np.ndarray | None, seeds: Seeds) -> np.ndarray:
+    """All indices in random order. With labels, each class is spread evenly over it, so every stretch has the classes in proportion."""
+    rng = seeds.numpy()
+    order = rng.permutation(n)
+    if labels is None:
+        return order
+    place = np.empty(n)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        place[members] = (np.arange(len(members)) + rng.random()) / len(members)
+    return np.argsort(place, kind="stable")

@@ -21,9 +21,7 @@ def check_pool(flat: Float[Tensor, "K p"]) -> None:
         raise ValueError("flat: got an empty pool, at least one model is needed")
     bad = (~flat.isfinite()).any(1).nonzero()
     if len(bad):
-        raise ValueError(
-            f"flat: model {bad[0].item()} has NaN or infinite weights, only finite ones can be averaged"
-        )
+        raise ValueError(f"flat: model {bad[0].item()} has NaN or infinite weights, only finite ones can be averaged")
 
 
 def stack_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Float[Tensor, "K ..."]]:
@@ -39,9 +37,7 @@ def stack_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Float[Tens
     first = states[0]
     for k, state in enumerate(states):
         if differing := sorted(first.keys() ^ state.keys()):
-            raise ValueError(
-                f"states: key {differing[0]!r} is not in both model 0 and model {k}, all need the same keys"
-            )
+            raise ValueError(f"states: key {differing[0]!r} is not in both model 0 and model {k}, all need the same keys")
         for key, value in state.items():
             if value.shape != first[key].shape:
                 shapes = f"{tuple(first[key].shape)} in model 0 and {tuple(value.shape)} in model {k}"
@@ -52,20 +48,14 @@ def stack_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Float[Tens
 def _stack_floats(key: str, values: list[Tensor]) -> Float[Tensor, "K ..."]:
     dtypes = {value.dtype for value in values}
     if not all(dtype.is_floating_point for dtype in dtypes):
-        raise ValueError(
-            f"states: {key!r} holds {values[0].dtype}, only floating-point tensors have an average; drop it"
-        )
+        raise ValueError(f"states: {key!r} holds {values[0].dtype}, only floating-point tensors have an average; drop it")
     widest = reduce(torch.promote_types, dtypes)
     if len(dtypes) > 1:
-        warnings.warn(
-            f"{key!r} mixes {sorted(map(str, dtypes))}; all models are raised to {widest}", stacklevel=3
-        )
+        warnings.warn(f"{key!r} mixes {sorted(map(str, dtypes))}; all models are raised to {widest}", stacklevel=3)
     return torch.stack([value.to(widest) for value in values])
 
 
-def mixture_weights(
-    soups: Sequence[Sequence[int]], n: int, replacement: bool = False
-) -> Float[Tensor, "S K"]:
+def mixture_weights(soups: Sequence[Sequence[int]], n: int, replacement: bool = False) -> Float[Tensor, "S K"]:
     """Rows a_s with theta_s = sum_k a_sk theta_k: each member of soup s counts 1/|s|, float64.
 
     `n` is the number of models K. Raises ValueError for an empty soup, a model outside 0..n-1, or a repeat
@@ -74,9 +64,7 @@ def mixture_weights(
     rows = torch.zeros(len(soups), n, dtype=torch.float64)
     for row, members in zip(rows, soups, strict=True):
         check_members(members, n, replacement)
-        row.index_add_(
-            0, torch.tensor(members), torch.full((len(members),), 1 / len(members), dtype=rows.dtype)
-        )
+        row.index_add_(0, torch.tensor(members), torch.full((len(members),), 1 / len(members), dtype=rows.dtype))
     return rows
 
 
@@ -89,9 +77,7 @@ def mix(flat: Float[Tensor, "K p"], rows: Float[Tensor, "S K_"]) -> Float[Tensor
     """
     check_pool(flat)
     if rows.shape[1] != flat.shape[0]:
-        raise ValueError(
-            f"weights: got {rows.shape[1]} for each soup, allowed is one for each of {flat.shape[0]} models"
-        )
+        raise ValueError(f"weights: got {rows.shape[1]} for each soup, allowed is one for each of {flat.shape[0]} models")
     sums = rows.double().sum(1)
     if (bad := ~torch.isclose(sums, torch.ones_like(sums), rtol=0, atol=1e-6)).any():
         s = bad.nonzero()[0].item()
@@ -118,7 +104,5 @@ def average(
     if weights is None:
         weights = [1 / len(members)] * len(members)
     if len(weights) != len(members) or not all(map(math.isfinite, weights)):
-        raise ValueError(
-            f"weights: got {list(weights)} for {len(members)} members, allowed is one finite number each"
-        )
+        raise ValueError(f"weights: got {list(weights)} for {len(members)} members, allowed is one finite number each")
     return mix(flat[list(members)], torch.tensor([weights], dtype=torch.float64))[0]

@@ -42,10 +42,11 @@ class Outputs:
         for field in ("labels", "classes"):
             if getattr(self, field) is not None:
                 check_labels(field, getattr(self, field), self.n_classes)
+        if self.mixture is not None and self.gram is not None and self.gram.shape != 2 * self.mixture.shape[1:]:
+            got = f"{tuple(self.gram.shape)} for mixtures of {self.mixture.shape[1]} models"
+            raise ValueError(f"gram: got {got}, allowed is one row and column for each model")
         if self.layers is not None and self.weights is not None and sum(self.layers) != self.weights.shape[1]:
-            raise ValueError(
-                f"layers: got {sum(self.layers)} weights in all, each model has {self.weights.shape[1]}"
-            )
+            raise ValueError(f"layers: got {sum(self.layers)} weights in all, each model has {self.weights.shape[1]}")
 
 
 def check_labels(name: str, labels: Int[Tensor, "..."], n_classes: int | None = None) -> None:
@@ -70,18 +71,12 @@ class Kind:
 
 KINDS = {
     "ratio-error": Kind("ratio error d_D", measures.ratio_error, "classes", ("labels",)),
-    "ratio-error-label": Kind(
-        "ratio error d_D by label", measures.ratio_error_label, "classes", ("labels", "n_classes")
-    ),
+    "ratio-error-label": Kind("ratio error d_D by label", measures.ratio_error_label, "classes", ("labels", "n_classes")),
     "disagreement": Kind("disagreement rate", measures.disagreement, "classes", ("n_classes",)),
-    "error-disagreement": Kind(
-        "disagreements per error", measures.error_disagreement, "classes", ("labels", "n_classes")
-    ),
+    "error-disagreement": Kind("disagreements per error", measures.error_disagreement, "classes", ("labels", "n_classes")),
     "one-minus-q": Kind("1 - Q statistic", measures.one_minus_q, "classes", ("labels",)),
     "jensen-shannon": Kind("Jensen-Shannon divergence (nats)", measures.jensen_shannon, "probabilities"),
-    "jensen-shannon-root": Kind(
-        "root of Jensen-Shannon divergence", measures.jensen_shannon_root, "probabilities"
-    ),
+    "jensen-shannon-root": Kind("root of Jensen-Shannon divergence", measures.jensen_shannon_root, "probabilities"),
     "one-minus-cka": Kind("1 - linear CKA", measures.one_minus_cka, "features"),
     "weights": Kind("weight distance d_E", measures.euclidean, "weights"),
     "layerwise": Kind("relative layer distance", measures.layerwise, "weights", ("layers",)),
@@ -119,21 +114,15 @@ def _cross(kind: str, a: Outputs, b: Outputs) -> measures.Pairs:
     chosen = MIXTURE_KINDS.get(kind, KINDS[kind]) if a.mixture is not None else KINDS[kind]
     for name in (chosen.each, *chosen.shared):
         if getattr(a, name) is None or getattr(b, name) is None:
-            raise ValueError(
-                f"{name}: missing, the distance {kind!r} needs {', '.join((chosen.each, *chosen.shared))}"
-            )
+            raise ValueError(f"{name}: missing, the distance {kind!r} needs {', '.join((chosen.each, *chosen.shared))}")
     rows_a, rows_b = getattr(a, chosen.each), getattr(b, chosen.each)
     if rows_a.shape[1:] != rows_b.shape[1:] or rows_a.shape[1] == 0:
         shapes = f"{tuple(rows_a.shape[1:])} and {tuple(rows_b.shape[1:])}"
-        raise ValueError(
-            f"{chosen.each}: got shapes {shapes} for each model, allowed are equal ones, not empty"
-        )
+        raise ValueError(f"{chosen.each}: got shapes {shapes} for each model, allowed are equal ones, not empty")
     across = chosen.measure(rows_a, rows_b, *(getattr(a, name) for name in chosen.shared))
     if not across.isfinite().all():
         i, j = (~across.isfinite()).nonzero()[0].tolist()
-        raise RuntimeError(
-            f"the distance {kind!r} of models {i} and {j} is not finite: look at their {chosen.each}"
-        )
+        raise RuntimeError(f"the distance {kind!r} of models {i} and {j} is not finite: look at their {chosen.each}")
     return across
 
 

@@ -120,9 +120,7 @@ def _classical(target: Float[np.ndarray, "N N"], euclidean_only: bool) -> Points
     inner = -0.5 * (inner - inner.mean(0) - inner.mean(1, keepdims=True) + inner.mean())
     values, vectors = np.linalg.eigh(inner)
     if euclidean_only and values[0] < -1e-6 * values[-1]:
-        raise ValueError(
-            "method: got 'pca' for distances that are not Euclidean, as d_E is; use 'metric' or 'nonmetric'"
-        )
+        raise ValueError("method: got 'pca' for distances that are not Euclidean, as d_E is; use 'metric' or 'nonmetric'")
     vectors = vectors[:, :-3:-1]
     largest = vectors[np.abs(vectors).argmax(0), [0, 1]]
     return vectors * np.sign(largest) * np.sqrt(values[:-3:-1].clip(min=0))
@@ -130,18 +128,12 @@ def _classical(target: Float[np.ndarray, "N N"], euclidean_only: bool) -> Points
 
 def _umap(target: Float[np.ndarray, "N N"], seeds: Seeds) -> Points:
     if "umap" not in methods():
-        raise ImportError(
-            "the method 'umap' needs the package umap-learn, which is not installed; use 'nonmetric' instead"
-        )
+        raise ImportError("the method 'umap' needs the package umap-learn, which is not installed; use 'nonmetric' instead")
     from umap import UMAP
 
     neighbours = min(15, len(target) - 1)
     state = seeds.child("umap").integer() % 2**32
-    return (
-        UMAP(n_neighbors=neighbours, metric="precomputed", random_state=state)
-        .fit_transform(target)
-        .astype(float)
-    )
+    return UMAP(n_neighbors=neighbours, metric="precomputed", random_state=state).fit_transform(target).astype(float)
 
 
 def procrustes_align(points: Points, reference: Points) -> Points:
@@ -150,9 +142,7 @@ def procrustes_align(points: Points, reference: Points) -> Points:
     Raises ValueError if the two maps have different numbers of points.
     """
     if len(points) != len(reference):
-        raise ValueError(
-            f"points: got {len(points)} and {len(reference)} in the reference, allowed are equal numbers"
-        )
+        raise ValueError(f"points: got {len(points)} and {len(reference)} in the reference, allowed are equal numbers")
     centre, goal = points.mean(0), reference.mean(0)
     turn, _ = orthogonal_procrustes(points - centre, reference - goal)
     return (points - centre) @ turn + goal
@@ -168,9 +158,7 @@ def place(distances: Float[np.ndarray, " M"], points: Points) -> Float[np.ndarra
     Raises ValueError for distances that are negative, not finite, or not one for each point.
     """
     if len(distances) != len(points) or not np.isfinite(distances).all() or (distances < 0).any():
-        raise ValueError(
-            f"distances: got {list(distances)}, allowed is one finite number >= 0 for each point"
-        )
+        raise ValueError(f"distances: got {list(distances)}, allowed is one finite number >= 0 for each point")
     nearest = points[np.argsort(distances)[:3]]
     centre = points.mean(0)
     # A start on top of a point has no direction from it: begin a little towards the middle of the map.

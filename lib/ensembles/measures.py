@@ -7,7 +7,6 @@ each input.
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 Pairs = Float[Tensor, "N M"]
 
@@ -24,24 +23,20 @@ def ratio_error(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor
     return only_one / both.clamp(min=1)
 
 
-def ratio_error_label(
-    a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor, " n"], n_classes: int
-) -> Pairs:
+def ratio_error_label(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor, " n"], n_classes: int) -> Pairs:
     """Ratio error by label: samples where both err differently over max(those where both err alike, 1)."""
-    wrong_a, wrong_b = (a != labels).double(), (b != labels).double()
-    both = wrong_a @ wrong_b.T
-    same = (_votes(a, n_classes) * wrong_a[..., None]).flatten(1) @ _votes(b, n_classes).flatten(1).T
-    return (both - same) / same.clamp(min=1)
+    wrong_a, wrong_b = (torch.where(x == labels, -1, x) for x in (a, b))
+    both = (wrong_a >= 0).double() @ (wrong_b >= 0).double().T
+    alike = _matches(wrong_a, wrong_b, n_classes)
+    return (both - alike) / alike.clamp(min=1)
 
 
 def disagreement(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], n_classes: int) -> Pairs:
     """Share of samples on which the predicted classes differ: mean [p_i != p_j]."""
-    return 1 - _votes(a, n_classes).flatten(1) @ _votes(b, n_classes).flatten(1).T / a.shape[1]
+    return (a.shape[1] - _matches(a, b, n_classes)) / a.shape[1]
 
 
-def error_disagreement(
-    a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor, " n"], n_classes: int
-) -> Pairs:
+def error_disagreement(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor, " n"], n_classes: int) -> Pairs:
     """Disagreements over errors [fort2019]: n mean[p_i != p_j] / max((errors_i + errors_j) / 2, 1).
 
     Fort et al. divide by the error rate of one of the models; the mean of both is taken here so that the
@@ -49,7 +44,7 @@ def error_disagreement(
     """
     errors_a, errors_b = (a != labels).double().sum(1), (b != labels).double().sum(1)
     mean_errors = (errors_a[:, None] + errors_b) / 2
-    return disagreement(a, b, n_classes) * a.shape[1] / mean_errors.clamp(min=1)
+    return (a.shape[1] - _matches(a, b, n_classes)) / mean_errors.clamp(min=1)
 
 
 def one_minus_q(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], labels: Int[Tensor, " n"]) -> Pairs:
@@ -152,19 +147,18 @@ def _lengths(rows: Float[Tensor, "N K"], gram: Float[Tensor, "K K"]) -> Float[Te
     """Norms of task vectors, none of them zero."""
     lengths = ((rows @ gram) * rows).sum(1).clamp(min=0).sqrt()
     if (zero := lengths <= 1e-12 * gram.diagonal().max().sqrt()).any():
-        raise ValueError(
-            f"weights: model {zero.nonzero()[0].item()} is at theta0, its task vector has no direction"
-        )
+        raise ValueError(f"weights: model {zero.nonzero()[0].item()} is at theta0, its task vector has no direction")
     return lengths
 
 
-def _votes(classes: Int[Tensor, "N n"], n_classes: int) -> Float[Tensor, "N n C"]:
-    return one_hot(classes.long(), n_classes).double()
+def _matches(a: Int[Tensor, "N n"], b: Int[Tensor, "M n"], n_classes: int) -> Pairs:
+    """Number of samples given the same class, one product for each class to keep memory at N x n."""
+    return sum((a == c).double() @ (b == c).double().T for c in range(n_classes))
 
 
 def _entropy(p: Float[Tensor, "N n C"]) -> Float[Tensor, " N"]:
     """Entropy in nats, mean over samples."""
-    return -torch.xlogy(p, p).sum((1, 2)) / p.shape[1]
+    return torch.special.entr(p).flatten(1).sum(1) / p.shape[1]
 
 
 def _unit_features(x: Float[Tensor, "N n d"]) -> Float[Tensor, "N n d"]:
@@ -172,7 +166,5 @@ def _unit_features(x: Float[Tensor, "N n d"]) -> Float[Tensor, "N n d"]:
     centred = x - x.mean(1, keepdim=True)
     size = (centred.mT @ centred).flatten(1).norm(dim=1)
     if (flat := size == 0).any():
-        raise ValueError(
-            f"features: those of model {flat.nonzero()[0].item()} are constant, CKA needs some that vary"
-        )
+        raise ValueError(f"features: those of model {flat.nonzero()[0].item()} are constant, CKA needs some that vary")
     return centred / size.sqrt()[:, None, None]

@@ -33,9 +33,7 @@ class Connectivity:
     barrier: float
 
 
-def connectivity(
-    ends: Float[Tensor, "two p"], predict: Predict, labels: Int[Tensor, " n"], n_points: int = 21
-) -> Connectivity:
+def connectivity(ends: Float[Tensor, "two p"], predict: Predict, labels: Int[Tensor, " n"], n_points: int = 21) -> Connectivity:
     """Linear mode connectivity [frankle2020]: accuracy at (1-alpha) theta_i + alpha theta_j, 0 <= alpha <= 1.
 
     barrier = max over alpha of (1-alpha) acc_i + alpha acc_j - acc(alpha). `predict` maps weights [S, p] to
@@ -66,9 +64,7 @@ class EnsembleGap:
     slope: float
 
 
-def ensemble_gap(
-    flat: Float[Tensor, "K p"], predict: Predict, labels: Int[Tensor, " n"], scales: Sequence[float]
-) -> EnsembleGap:
+def ensemble_gap(flat: Float[Tensor, "K p"], predict: Predict, labels: Int[Tensor, " n"], scales: Sequence[float]) -> EnsembleGap:
     """Soup against prediction ensemble along theta_i(t) = mean + t (theta_i - mean): O(t^2) [rame2022].
 
     `predict` maps weights [S, p] to logits [S, n, C]; at small t give it float64 weights, or the gap sinks
@@ -83,16 +79,12 @@ def ensemble_gap(
     ensembles = torch.stack([prediction_ensemble(predict(mean + t * (flat - mean))) for t in scales])
     gap = (ensembles - soup).abs().mean((1, 2)).cpu().numpy()
     if (gap == 0).any():
-        raise ValueError(
-            f"scales: the gap at {scales[int(gap.argmin())]} is zero, no slope exists; are all models equal?"
-        )
+        raise ValueError(f"scales: the gap at {scales[int(gap.argmin())]} is zero, no slope exists; are all models equal?")
     scales = np.asarray(scales, dtype=np.float64)
     spread = scales * (flat - mean).norm(dim=1).max().item()
     accuracy = (ensembles.argmax(-1) == labels).double().mean(1).cpu().numpy()
     slope = float(np.polyfit(np.log(scales), np.log(gap), 1)[0])
-    return EnsembleGap(
-        scales, spread, gap, (soup.argmax(-1) == labels).double().mean().item(), accuracy, slope
-    )
+    return EnsembleGap(scales, spread, gap, (soup.argmax(-1) == labels).double().mean().item(), accuracy, slope)
 
 
 def pair_gains(evaluator: Evaluator, split: str) -> Float[np.ndarray, "K K"]:
@@ -120,9 +112,7 @@ class SubsetSample:
     best: int
 
 
-def sample_subsets(
-    distances: Matrix, score_fn: ScoreFn, size: int, n_subsets: int, seeds: Seeds
-) -> SubsetSample:
+def sample_subsets(distances: Matrix, score_fn: ScoreFn, size: int, n_subsets: int, seeds: Seeds) -> SubsetSample:
     """Is the most diverse subset the best soup? Draw distinct subsets of `size` models (all, if few).
 
     `distances` [K, K] gives the diversity (mean over pairs), `score_fn` the score of each soup. Raises
@@ -160,9 +150,7 @@ class ErrorParts:
     error: float
 
 
-def bias_variance_covariance(
-    probabilities: Float[Tensor, "R M n C"], labels: Int[Tensor, " n"]
-) -> ErrorParts:
+def bias_variance_covariance(probabilities: Float[Tensor, "R M n C"], labels: Int[Tensor, " n"]) -> ErrorParts:
     """Parts of the ensemble's squared error over R >= 2 repeats of a pool of M >= 2 models [rame2022].
 
     With pbar the mean prediction over repeats and models: bias2 = mean ||pbar - y||^2, variance = mean ||p -

@@ -42,9 +42,7 @@ def area_under_curve(sizes: Sequence[int], values: Sequence[float], n: int) -> f
     """
     rising = all(a < b for a, b in pairwise(sizes))
     if len(sizes) != len(values) or not sizes or sizes[0] != 1 or sizes[-1] > n or not rising:
-        raise ValueError(
-            f"sizes: got {list(sizes)} for {len(values)} values, allowed are sizes rising from 1, at most {n}"
-        )
+        raise ValueError(f"sizes: got {list(sizes)} for {len(values)} values, allowed are sizes rising from 1, at most {n}")
     ends = [*sizes[1:], n + 1]
     return sum(value * (end - start) for start, end, value in zip(sizes, ends, values, strict=True)) / n
 

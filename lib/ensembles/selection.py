@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.ensembles.walk import REFERENCES, DistanceFn, Members, Score, ScoreFn, Step, Walk, checked
+from lib.ensembles.walk import REFERENCES, DistanceFn, Members, Score, ScoreFn, Scores, Step, Walk, checked
 from lib.seeds import Seeds
 
 RULES = ("uniform", "random", "greedy", "greedier", "ranked", "manual")
@@ -46,7 +46,7 @@ def select(
     rule: str,
     score_fn: ScoreFn,
     n: int,
-    single_scores: Sequence[Score],
+    single_scores: Scores,
     distance_fn: DistanceFn | None = None,
     *,
     accept: str = "ge",
@@ -144,7 +144,7 @@ def _ranked_once(walk: Walk, order: str) -> None:
 def _check_options(
     rule: str,
     n: int,
-    single_scores: Sequence[Score],
+    single_scores: Scores,
     distance_fn: DistanceFn | None,
     accept: str,
     replacement: bool,
@@ -164,9 +164,7 @@ def _check_options(
     if n < 1:
         raise ValueError(f"n: got {n}, the pool is empty; at least one model is needed")
     if len(single_scores) != n:
-        raise ValueError(
-            f"single_scores: got {len(single_scores)} scores for {n} models, allowed is one for each"
-        )
+        raise ValueError(f"single_scores: got {len(single_scores)} scores for {n} models, allowed is one for each")
     if rule == "ranked" and distance_fn is None:
         raise ValueError("distance_fn: got None, the rule 'ranked' needs one")
     if rule == "random" and seeds is None:
@@ -174,9 +172,7 @@ def _check_options(
     if replacement and rule not in ("greedier", "manual"):
         raise ValueError(f"replacement: got True for the rule {rule!r}, allowed for greedier and manual only")
     if (members is None) == (rule == "manual"):
-        raise ValueError(
-            f"members: got {members} for the rule {rule!r}, they belong to the rule 'manual' and only to it"
-        )
+        raise ValueError(f"members: got {members} for the rule {rule!r}, they belong to the rule 'manual' and only to it")
     if members is not None:
         check_members(members, n, replacement)
 
@@ -189,6 +185,4 @@ def check_members(members: Sequence[int], n: int, replacement: bool = False) -> 
         raise ValueError(f"members: got {outside[0]}, allowed are the models 0..{n - 1}")
     repeated = [i for i, count in Counter(members).items() if count > 1]
     if repeated and not replacement:
-        raise ValueError(
-            f"members: model {repeated[0]} is given more than once, allowed only with replacement=True"
-        )
+        raise ValueError(f"members: model {repeated[0]} is given more than once, allowed only with replacement=True")

@@ -58,13 +58,9 @@ class Pool:
         check_pool(self.flat)
         if self.theta0.shape != self.flat.shape[1:] or not self.theta0.isfinite().all():
             got = f"{len(self.theta0)} weights, {int(self.theta0.isfinite().sum())} of them finite"
-            raise ValueError(
-                f"theta0: got {got}, allowed are {self.flat.shape[1]} finite ones as in each model"
-            )
+            raise ValueError(f"theta0: got {got}, allowed are {self.flat.shape[1]} finite ones as in each model")
         if len(self.table) != len(self.flat):
-            raise ValueError(
-                f"table: got {len(self.table)} rows, allowed is one for each of {len(self.flat)} models"
-            )
+            raise ValueError(f"table: got {len(self.table)} rows, allowed is one for each of {len(self.flat)} models")
         for split, labels in self.labels.items():
             check_labels(f"labels of {split!r}", labels, self.n_classes)
 
@@ -107,9 +103,7 @@ class Evaluator:
         logits = self._batched(self.pool.predict, soups, split)
         if logits.shape[1:] != (len(labels), self.pool.n_classes):
             allowed = f"{len(labels)} samples x {self.pool.n_classes} classes"
-            raise ValueError(
-                f"predict: got {tuple(logits.shape[1:])} for each soup on {split!r}, allowed is {allowed}"
-            )
+            raise ValueError(f"predict: got {tuple(logits.shape[1:])} for each soup on {split!r}, allowed is {allowed}")
         if len(bad := (~logits.isfinite()).flatten(1).any(1).nonzero()):
             raise RuntimeError(f"the logits of soup {soups[bad[0].item()]} on {split!r} are not finite")
         return logits
@@ -156,15 +150,11 @@ class Evaluator:
 
         def distances(members: Members, candidates: list[int]) -> list[float]:
             singles = [self.singles[k] for k in candidates]
-            return distance_to(
-                kind, self.outputs(kind, [members], split), self.outputs(kind, singles, split)
-            ).tolist()
+            return distance_to(kind, self.outputs(kind, [members], split), self.outputs(kind, singles, split)).tolist()
 
         return distances
 
-    def choose(
-        self, variant: str, split: str, seeds: Seeds | None = None, **options: str | bool
-    ) -> Selection:
+    def choose(self, variant: str, split: str, seeds: Seeds | None = None, **options: str | bool) -> Selection:
         """Select by one of `VARIANTS`, scoring and ranking on `split`: ID validation data, and nothing else.
 
         `options` go to `select`. The Selection's `rule` is the variant's name. Raises ValueError as `select`
@@ -187,6 +177,4 @@ class Evaluator:
     @torch.no_grad()
     def _batched(self, function: Predict, soups: Sequence[Members], split: str) -> Float[Tensor, "S n out"]:
         step = self.pool.batch
-        return torch.cat(
-            [function(self.weights(soups[i : i + step]), split) for i in range(0, len(soups), step)]
-        )
+        return torch.cat([function(self.weights(soups[i : i + step]), split) for i in range(0, len(soups), step)])

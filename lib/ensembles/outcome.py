@@ -1,0 +1,180 @@
+"""What the selection rules made of a pool: every soup judged on every split, and the numbers that the claims rest on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.ensembles.distances import Matrix, pair_correlation, set_diversity, spearman
+from lib.ensembles.mechanics import EnsembleGap, SubsetSample, ensemble_gap, pair_gains, prediction_ensemble, sample_subsets
+from lib.ensembles.selection import Selection
+from lib.ensembles.soups import VARIANTS, Evaluator, Pool
+from lib.seeds import Seeds
+
+SPLITS = ("id_val", "id_test", "ood")
+SEQUENTIAL = tuple(rule for rule in VARIANTS if rule != "uniform")
+RANKED = tuple(rule for rule in VARIANTS if rule.startswith("ranked"))
+SMALL_SCALES = (0.02, 0.04, 0.08, 0.16)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A pool with one domain held out, and what every rule chose from it, seeing the ID validation split alone."""
+
+    repeat: int
+    held_out: str
+    evaluator: Evaluator
+    selections: Mapping[str, Selection]
+    distances: Mapping[str, Matrix]
+
+    @property
+    def pool(self) -> Pool:
+        """The pool behind the evaluator."""
+        return self.evaluator.pool
+
+
+def run_rules(pool: Pool, repeat: int, held_out: str, seeds: Seeds, **options: Any) -> Outcome:
+    """Let every rule choose on ID validation data; `options` (accept, reference, rerank) go to the rules.
+
+    `distances` of the outcome are for display: d_D on ID test and on OOD, and d_E. The rules rank by d_D on ID validation.
+    """
+    evaluator = Evaluator(pool)
+    chosen = {rule: evaluator.choose(rule, "id_val", seeds.child(rule), **options) for rule in VARIANTS}
+    singles = evaluator.singles
+    distances = {
+        "d_D id_test": evaluator.distances("ratio-error", singles, "id_test").cpu().numpy(),
+        "d_D ood": evaluator.distances("ratio-error", singles, "ood").cpu().numpy(),
+        "d_E": evaluator.distances("weights", singles, "id_val").cpu().numpy(),
+    }
+    return Outcome(repeat, held_out, evaluator, chosen, distances)
+
+
+def rule_table(outcome: Outcome) -> pd.DataFrame:
+    """One row per rule and reference: accuracies in %, soup size, soup evaluations, diversity.
+
+    References: the start theta_0, the mean and the best single model (by ID validation), and the prediction ensemble of all
+    models, which costs K times the inference.
+    """
+    evaluator, pool = outcome.evaluator, outcome.pool
+    best = outcome.selections["greedy"].members[0]
+    rows = [
+        {"rule": "start", **_percent(evaluator, ())},
+        {"rule": "mean single", "size": 1, **_mean_single(evaluator)},
+        {"rule": "best single", "size": 1, "evaluations": 0, **_percent(evaluator, (best,))},
+        {"rule": "prediction ensemble", "size": len(pool.flat), **_ensemble(evaluator)},
+    ]
+    for rule, selection in outcome.selections.items():
+        members = selection.members
+        diversity = {name: set_diversity(matrix, members) for name, matrix in outcome.distances.items()}
+        spread = {f"diversity {name}": found.value if found.defined else None for name, found in diversity.items()}
+        cost = {"size": len(members), "evaluations": selection.n_evals}
+        rows.append({"rule": rule, **cost, **_percent(evaluator, members), **spread})
+    return pd.DataFrame(rows).assign(repeat=outcome.repeat, held_out=outcome.held_out)
+
+
+def _percent(evaluator: Evaluator, members: tuple[int, ...]) -> dict[str, float]:
+    return {split: 100 * evaluator.accuracy([members], split)[0] for split in SPLITS}
+
+
+def _mean_single(evaluator: Evaluator) -> dict[str, float]:
+    return {split: 100 * float(np.mean(evaluator.accuracy(evaluator.singles, split))) for split in SPLITS}
+
+
+def _ensemble(evaluator: Evaluator) -> dict[str, float]:
+    """Accuracy of the mean softmax output over all single models."""
+    return {
+        split: 100
+        * (prediction_ensemble(evaluator.logits(evaluator.singles, split)).argmax(-1) == evaluator.pool.labels[split])
+        .double().mean().item()
+        for split in SPLITS
+    }  # fmt: skip
+
+
+def diversity_sample(outcome: Outcome, size: int, n_subsets: int, seeds: Seeds) -> SubsetSample:
+    """Random subsets: their OOD accuracy against their d_D diversity on OOD data. For display and claims, never for selection."""
+
+    def score(subsets: list[tuple[int, ...]]) -> list[float]:
+        return outcome.evaluator.accuracy(subsets, "ood")
+
+    return sample_subsets(outcome.distances["d_D ood"], score, size, n_subsets, seeds)
+
+
+def convergence(outcome: Outcome) -> float:
+    """1 - (spread of the sequential rules' final soups) / (largest spread of their soups at any size).
+
+    The spread at size t is the mean d_E over pairs of rules, each at its t-th soup or at its last; 0 means that the rules end as far
+    apart as they ever were, 1 that they end in the same soup.
+    """
+    paths = [[step.members for step in outcome.selections[rule].curve] for rule in SEQUENTIAL]
+    longest = max(map(len, paths))
+    spreads = []
+    for t in range(longest):
+        soups = [path[min(t, len(path) - 1)] for path in paths]
+        matrix = outcome.evaluator.distances("weights", soups, "id_val").cpu().numpy()
+        spreads.append(matrix[np.triu_indices(len(soups), 1)].mean())
+    return 1 - spreads[-1] / max(spreads) if max(spreads) > 0 else 1.0
+
+
+def ingredients_needed(a: Selection, b: Selection) -> int:
+    """Ingredients that `a` needs minus those that `b` needs to reach the lower of the two final validation scores."""
+    target = min(a.best, b.best)
+    needed = [next(len(step.members) for step in chosen.curve if step.best >= target) for chosen in (a, b)]
+    return needed[0] - needed[1]
+
+
+def soup_against_ensemble(outcome: Outcome, scales: Sequence[float] = SMALL_SCALES) -> EnsembleGap:
+    """How the soup of all models leaves their prediction ensemble as they move apart, on ID test data, in float64."""
+    pool = outcome.pool
+    return ensemble_gap(pool.flat.double(), lambda flat: pool.predict(flat, "id_test"), pool.labels["id_test"], scales)
+
+
+def measurements(outcome: Outcome, subsets: SubsetSample) -> dict[str, float]:
+    """The numbers of one outcome by metric name; accuracies and their differences in percent (points)."""
+    table = rule_table(outcome).set_index("rule")
+    found = {f"{rule}/{split}": float(table.loc[rule, split]) for rule in table.index for split in SPLITS}
+    gap = {split: table[split] for split in SPLITS}
+    for split in ("id_test", "ood"):
+        column = gap[split]
+        ranked = column[list(RANKED)].mean()
+        found |= {
+            f"uniform-mean_single/{split}": column["uniform"] - column["mean single"],
+            f"uniform-greedy/{split}": column["uniform"] - column["greedy"],
+            f"greedy-best_single/{split}": column["greedy"] - column["best single"],
+            f"greedier-greedy/{split}": column["greedier"] - column["greedy"],
+            f"greedier-ranked/{split}": column["greedier"] - ranked,
+            f"e_far-d_far/{split}": column["ranked-e-far"] - column["ranked-d-far"],
+            f"d_far-d_near/{split}": column["ranked-d-far"] - column["ranked-d-near"],
+        }
+    best_tenth = np.sort(subsets.scores)[-max(1, len(subsets.scores) // 10) :].mean()
+    gains = pair_gains(outcome.evaluator, "ood")
+    found |= {
+        "greedy-greedier/ingredients": ingredients_needed(outcome.selections["greedy"], outcome.selections["greedier"]),
+        "subsets/rank_correlation": spearman(subsets.diversity, subsets.scores) or 0.0,
+        "subsets/most_diverse_shortfall": 100 * (best_tenth - subsets.scores[subsets.most_diverse]),
+        "paths/convergence": convergence(outcome),
+        "mechanics/slope_minus_two": soup_against_ensemble(outcome).slope - 2,
+        "pairs/gain_ood": 100 * gains[np.triu_indices(len(gains), 1)].mean(),
+        "pairs/rank_correlation_d_D": pair_correlation(outcome.distances["d_D ood"], gains) or 0.0,
+        "pairs/rank_correlation_d_E": pair_correlation(outcome.distances["d_E"], gains) or 0.0,
+        "distances/correlation": pair_correlation(outcome.distances["d_D id_test"], outcome.distances["d_E"]) or 0.0,
+    }
+    for rule in VARIANTS:
+        found |= {f"{rule}/size": float(table.loc[rule, "size"]), f"{rule}/evaluations": float(table.loc[rule, "evaluations"])}
+    return {name: float(value) for name, value in found.items()}
+
+
+def over_repeats(rows: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, list[float]]:
+    """metric -> one value per repeat, each the mean over held-out domains, so that n counts independent repeats."""
+    frame = pd.DataFrame([{"repeat": repeat, **found} for repeat, found in rows]).groupby("repeat").mean()
+    return {name: frame[name].tolist() for name in frame}
+
+
+def connectivity_pairs(matrix: Matrix) -> dict[str, tuple[int, int]]:
+    """The nearest and the farthest pair of a distance matrix."""
+    pairs = list(combinations(range(len(matrix)), 2))
+    values = [matrix[i, j] for i, j in pairs]
+    return {"near": pairs[int(np.argmin(values))], "far": pairs[int(np.argmax(values))]}
+

@@ -1,0 +1,37 @@
+"""Predictions and scores of many networks at once."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lib.nets import Net, Params
+from lib.population.layout import check_finite
+
+
+def predict(net: Net, params: Params, x: Tensor, *, batch: int = 512) -> Float[Tensor, "K n C"]:
+    """Logits of K stacked networks on the same rows x [n, ...], computed `batch` rows at a time.
+
+    Errors: ValueError naming the first member with non-finite parameters; for no rows; for a batch below 1.
+    """
+    return torch.cat(_logits(net, params, x, batch), dim=1)
+
+
+def evaluate(net: Net, params: Params, x: Tensor, y: Int[Tensor, "n"], *, batch: int = 512) -> Int[Tensor, "K"]:
+    """Correct predictions of K stacked networks: #{i : argmax_c z_kic = y_i}, as whole numbers, so that ties are ties.
+
+    Errors: ValueError as in `predict`, and for another number of labels than rows.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"y: got {len(y)} labels, allowed is one for each of {len(x)} rows")
+    pieces = zip(_logits(net, params, x, batch), y.split(batch), strict=True)
+    return torch.stack([(logits.argmax(-1) == labels).sum(-1) for logits, labels in pieces]).sum(0)
+
+
+def _logits(net: Net, params: Params, x: Tensor, batch: int) -> list[Float[Tensor, "K _ C"]]:
+    if len(x) == 0:
+        raise ValueError("x: got no rows, allowed is one or more")
+    if batch < 1:
+        raise ValueError(f"batch: got {batch}, allowed are whole numbers >= 1")
+    check_finite(params)
+    with torch.no_grad():
+        return [net.apply(params, rows) for rows in x.split(batch)]
