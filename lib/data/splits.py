@@ -45,7 +45,10 @@ def _count(name: str, size: int | float, n: int) -> int:
 
 
 def _shuffled(n: int, labels: np.ndarray | None, seeds: Seeds) -> np.ndarray:
-    """All indices in random order. With labels, each class is spread evenly over it, so every stretch has the classes in proportion."""
+    """All indices in random order.
+
+    With labels, each class is spread evenly over it, so every stretch has the classes in proportion.
+    """
     rng = seeds.numpy()
     order = rng.permutation(n)
     if labels is None:

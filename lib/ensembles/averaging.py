@@ -71,9 +71,8 @@ def mixture_weights(soups: Sequence[Sequence[int]], n: int, replacement: bool = 
 def mix(flat: Float[Tensor, "K p"], rows: Float[Tensor, "S K_"]) -> Float[Tensor, "S p"]:
     """Weighted averages theta_s = sum_k rows_sk theta_k, every row of weights summing to one.
 
-    Sums run in float64 and are rounded once, so a soup is the same whether mixed alone or among others.
-    Negative weights are allowed (extrapolation). Raises ValueError for a bad pool, a wrong number of weights,
-    or weights that don't sum to 1 within 1e-6.
+    Sums run in float64 and are rounded once to the pool's precision. Negative weights are allowed (extrapolation).
+    Raises ValueError for a bad pool, a wrong number of weights, or weights that don't sum to 1 within 1e-6.
     """
     check_pool(flat)
     if rows.shape[1] != flat.shape[0]:

@@ -68,8 +68,9 @@ class Pool:
 class Evaluator:
     """Predictions, scores and distances of soups of a `Pool`; a soup is a tuple of members, () is theta_0.
 
-    Predicted classes are kept, by split and by the members regardless of their order, so that no soup is
-    evaluated twice. How many evaluations a rule *needs* is counted by `select` and does not shrink by that.
+    Predicted classes are kept, by split and by the members regardless of their order: no soup is evaluated twice, and
+    each has one score however it is asked for. How many evaluations a rule *needs* is counted by `select` and does
+    not shrink by that.
     """
 
     def __init__(self, pool: Pool, replacement: bool = False) -> None:

@@ -50,7 +50,8 @@ class ModuleNet:
                     "allowed is frozen statistics: call module.eval() first"
                 )
         module = copy.deepcopy(self.module).eval()
-        sites = {name: _Site() for name, part in module.named_modules() if isinstance(part, nn.Dropout)}
+        parts = module.named_modules(remove_duplicate=False)
+        sites = {name: _Site() for name, part in parts if isinstance(part, nn.Dropout)}
         for name, site in sites.items():
             module.set_submodule(name, site)
         named = dict(module.named_parameters())

@@ -6,7 +6,7 @@ Notation: K members, B rows of a batch, C classes. `params` maps a name to a ten
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ Layout = dict[str, tuple[int, ...]]
 Drop = Callable[[Tensor], Tensor]
 
 
+@runtime_checkable
 class Net(Protocol):
     """The face that `lib.population` trains and evaluates."""
 

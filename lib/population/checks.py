@@ -31,11 +31,12 @@ def start_rows(net: Net, initial: Params, members: int) -> Float[Tensor, "K p"]:
     dtypes = {value.dtype for value in initial.values()}
     if len(dtypes) > 1:
         raise ValueError(f"initial: got dtypes {sorted(map(str, dtypes))}, allowed is one for all parameters")
-    if all(shapes[key] == shape for key, shape in layout.items()):
-        initial = {key: value.unsqueeze(0).expand(members, *value.shape) for key, value in initial.items()}
+    lead = () if all(len(shapes[key]) == len(shape) for key, shape in layout.items()) else (members,)
     for key, shape in layout.items():
-        if tuple(initial[key].shape) != (members, *shape):
+        if shapes[key] != lead + shape:
             raise ValueError(f"initial: {key!r} has shape {shapes[key]}, allowed are {shape} or {(members, *shape)}")
+    if not lead:
+        initial = {key: value.expand(members, *value.shape) for key, value in initial.items()}
     check_finite(initial)
     return flatten({key: initial[key].detach() for key in layout})
 

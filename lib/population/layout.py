@@ -34,16 +34,13 @@ def stack(pool: Sequence[Params]) -> Params:
     Errors: ValueError as in `check_same_layout`.
     """
     check_same_layout(pool)
-    stacked = {}
-    for key in pool[0]:
-        values = [params[key] for params in pool]
-        dtypes = {value.dtype for value in values}
-        if len(dtypes) > 1:
-            widest = reduce(torch.promote_types, dtypes)
-            warnings.warn(f"pool: {key!r} has dtypes {sorted(map(str, dtypes))}, raised to {widest}", stacklevel=2)
-            values = [value.to(widest) for value in values]
-        stacked[key] = torch.stack(values)
-    return stacked
+    dtypes = {key: {params[key].dtype for params in pool} for key in pool[0]}
+    mixed = [key for key, found in dtypes.items() if len(found) > 1]
+    if mixed:
+        found = sorted(map(str, dtypes[mixed[0]]))
+        warnings.warn(f"pool: {mixed[0]!r} has dtypes {found}; mixed ones are raised to the widest", stacklevel=2)
+    widest = {key: reduce(torch.promote_types, found) for key, found in dtypes.items()}
+    return {key: torch.stack([params[key].to(widest[key]) for params in pool]) for key in pool[0]}
 
 
 def unstack(params: Params) -> list[Params]:
@@ -54,7 +51,7 @@ def unstack(params: Params) -> list[Params]:
 
 def flatten(params: Params) -> Float[Tensor, "K p"]:
     """Rows theta_k: every parameter of member k in the dict's order."""
-    return torch.cat([value.flatten(1) for value in params.values()], dim=1)
+    return torch.cat([value.reshape(len(value), -1) for value in params.values()], dim=1)
 
 
 def unflatten(flat: Float[Tensor, "K p"], like: Params) -> Params:
@@ -71,12 +68,12 @@ def split(flat: Float[Tensor, "K p"], layout: Layout) -> Params:
     if sum(sizes) != flat.shape[1]:
         raise ValueError(f"flat: {flat.shape[1]} parameters a row, the layout has {sum(sizes)}")
     pieces = flat.split(sizes, dim=1)
-    return {key: piece.unflatten(1, shape) for (key, shape), piece in zip(layout.items(), pieces, strict=True)}
+    return {key: piece.view(len(flat), *shape) for (key, shape), piece in zip(layout.items(), pieces, strict=True)}
 
 
 def check_finite(params: Params) -> None:
     """ValueError naming the first member (and its parameter) that holds a NaN or an infinity."""
-    bad = {key: ~torch.isfinite(value).flatten(1).all(1) for key, value in params.items()}
+    bad = {key: ~torch.isfinite(value).reshape(len(value), -1).all(1) for key, value in params.items()}
     worst = torch.stack(list(bad.values())).any(0)
     if worst.any():
         k = int(worst.int().argmax())

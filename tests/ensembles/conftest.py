@@ -3,9 +3,13 @@
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
 
 from lib.ensembles.soups import Evaluator, Pool
 from lib.seeds import Seeds
+
+settings.register_profile("ensembles", deadline=None)  # the machine is shared: a slow example is not a failure
+settings.load_profile("ensembles")
 
 SIZES = (4, 16, 3)  # inputs, hidden units, classes
 
