@@ -17,7 +17,8 @@ from lib.seeds import Seeds
 SPLITS = ("id_val", "id_test", "ood")
 SEQUENTIAL = tuple(rule for rule in VARIANTS if rule != "uniform")
 RANKED = tuple(rule for rule in VARIANTS if rule.startswith("ranked"))
-SMALL_SCALES = (0.02, 0.04, 0.08, 0.16)
+SCALES = tuple(2.0**-k for k in range(9, -1, -1))  # from models drawn almost together to models as they are
+SMALL = 2.0**-5  # where the slope is read: the law is one of small distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,14 +126,17 @@ def ingredients_needed(a: Selection, b: Selection) -> int:
     return needed[0] - needed[1]
 
 
-def soup_against_ensemble(outcome: Outcome, scales: Sequence[float] = SMALL_SCALES) -> EnsembleGap:
-    """How the soup of all models leaves their prediction ensemble as they move apart, on ID test data, in float64."""
+def soup_against_ensemble(outcome: Outcome, scales: Sequence[float] = SCALES) -> EnsembleGap:
+    """How the soup of all models leaves their prediction ensemble as they move apart by `scales`, on ID test data, in float64."""
     pool = outcome.pool
     return ensemble_gap(pool.flat.double(), lambda flat: pool.predict(flat, "id_test"), pool.labels["id_test"], scales)
 
 
 def measurements(outcome: Outcome, subsets: SubsetSample) -> dict[str, float]:
-    """The numbers of one outcome by metric name; accuracies and their differences in percent (points)."""
+    """The numbers of one outcome by metric name; accuracies and their differences in percent (points).
+
+    A rank correlation that is undefined, one side being constant, is left out.
+    """
     table = rule_table(outcome).set_index("rule")
     found = {f"{rule}/{split}": float(table.loc[rule, split]) for rule in table.index for split in SPLITS}
     gap = {split: table[split] for split in SPLITS}
@@ -152,24 +156,27 @@ def measurements(outcome: Outcome, subsets: SubsetSample) -> dict[str, float]:
     gains = pair_gains(outcome.evaluator, "ood")
     found |= {
         "greedy-greedier/ingredients": ingredients_needed(outcome.selections["greedy"], outcome.selections["greedier"]),
-        "subsets/rank_correlation": spearman(subsets.diversity, subsets.scores) or 0.0,
+        "subsets/rank_correlation": spearman(subsets.diversity, subsets.scores),
         "subsets/most_diverse_shortfall": 100 * (best_tenth - subsets.scores[subsets.most_diverse]),
         "paths/convergence": convergence(outcome),
-        "mechanics/slope_minus_two": soup_against_ensemble(outcome).slope - 2,
+        "mechanics/slope_minus_two": soup_against_ensemble(outcome, [t for t in SCALES if t <= SMALL]).slope - 2,
         "pairs/gain_ood": 100 * gains[np.triu_indices(len(gains), 1)].mean(),
-        "pairs/rank_correlation_d_D": pair_correlation(outcome.distances["d_D ood"], gains) or 0.0,
-        "pairs/rank_correlation_d_E": pair_correlation(outcome.distances["d_E"], gains) or 0.0,
-        "distances/correlation": pair_correlation(outcome.distances["d_D id_test"], outcome.distances["d_E"]) or 0.0,
+        "pairs/rank_correlation_d_D": pair_correlation(outcome.distances["d_D ood"], gains),
+        "pairs/rank_correlation_d_E": pair_correlation(outcome.distances["d_E"], gains),
+        "distances/correlation": pair_correlation(outcome.distances["d_D id_test"], outcome.distances["d_E"]),
     }
     for rule in VARIANTS:
         found |= {f"{rule}/size": float(table.loc[rule, "size"]), f"{rule}/evaluations": float(table.loc[rule, "evaluations"])}
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def over_repeats(rows: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, list[float]]:
-    """metric -> one value per repeat, each the mean over held-out domains, so that n counts independent repeats."""
+    """metric -> one value per repeat, each the mean over held-out domains, so that n counts independent repeats.
+
+    A repeat in which a metric is undefined everywhere does not count.
+    """
     frame = pd.DataFrame([{"repeat": repeat, **found} for repeat, found in rows]).groupby("repeat").mean()
-    return {name: frame[name].tolist() for name in frame}
+    return {name: frame[name].dropna().tolist() for name in frame}
 
 
 def connectivity_pairs(matrix: Matrix) -> dict[str, tuple[int, int]]:

@@ -52,9 +52,7 @@ class ConvNet:
             params |= affine_init(layout, name, seeds)
         return params
 
-    def features(
-        self, params: Params, x: Float[Tensor, "*members B channels side side"]
-    ) -> Float[Tensor, "*stacked B h"]:
+    def features(self, params: Params, x: Float[Tensor, "*members B channels side side"]) -> Float[Tensor, "*stacked B h"]:
         """Penultimate activations: the last block's output, flattened."""
         params, single = as_members(params, self.layout())
         h = self._blocks(params, x).mT

@@ -49,9 +49,7 @@ def affine_init(layout: Layout, name: str, seeds: Seeds) -> Params:
     return {key: fan_in_uniform(layout[key], fan_in, seeds.child(key)) for key in keys}
 
 
-def affine(
-    params: Params, name: str, h: Float[Tensor, "*members inputs B"]
-) -> Float[Tensor, "*stacked outputs B"]:
+def affine(params: Params, name: str, h: Float[Tensor, "*members inputs B"]) -> Float[Tensor, "*stacked outputs B"]:
     """W h + b with features first, for W [*members, outputs, inputs].
 
     Features first, because then the gradient of W is a product that comes out in W's own memory order; rows

@@ -69,9 +69,7 @@ class Transformer:
         h = self._read(params, x, drop)
         return h.squeeze(0) if single else h
 
-    def apply(
-        self, params: Params, x: Int[Tensor, "*members B T"], *, drop: Drop | None = None
-    ) -> Float[Tensor, "*stacked B C"]:
+    def apply(self, params: Params, x: Int[Tensor, "*members B T"], *, drop: Drop | None = None) -> Float[Tensor, "*stacked B C"]:
         """Logits of one network or of K stacked ones, for shared sequences [B, T] or per-member ones [K, B, T]."""
         params, single = as_members(params, self.layout())
         logits = _rows(params, "head", self._read(params, x, drop))

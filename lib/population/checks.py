@@ -31,7 +31,8 @@ def start_rows(net: Net, initial: Params, members: int) -> Float[Tensor, "K p"]:
     dtypes = {value.dtype for value in initial.values()}
     if len(dtypes) > 1:
         raise ValueError(f"initial: got dtypes {sorted(map(str, dtypes))}, allowed is one for all parameters")
-    lead = () if all(len(shapes[key]) == len(shape) for key, shape in layout.items()) else (members,)
+    first = next(iter(layout))
+    lead = () if len(shapes[first]) == len(layout[first]) else (members,)
     for key, shape in layout.items():
         if shapes[key] != lead + shape:
             raise ValueError(f"initial: {key!r} has shape {shapes[key]}, allowed are {shape} or {(members, *shape)}")

@@ -7,31 +7,43 @@ from torch import Tensor
 from lib.nets import Net, Params
 from lib.population.layout import check_finite
 
+NUMBERS_AT_ONCE = 2**26
+MOST_ROWS = 512
 
-def predict(net: Net, params: Params, x: Tensor, *, batch: int = 512) -> Float[Tensor, "K n C"]:
-    """Logits of K stacked networks on the same rows x [n, ...], computed `batch` rows at a time.
+
+def predict(net: Net, params: Params, x: Tensor, *, batch: int | None = None) -> Float[Tensor, "K n C"]:
+    """Logits of K stacked networks on the same rows x [n, ...], computed `batch` rows at a time (by default as memory allows).
 
     Errors: ValueError naming the first member with non-finite parameters; for no rows; for a batch below 1.
     """
-    return torch.cat(_logits(net, params, x, batch), dim=1)
+    return torch.cat(_logits(net, params, x, _batch(params, x, batch)), dim=1)
 
 
-def evaluate(net: Net, params: Params, x: Tensor, y: Int[Tensor, "n"], *, batch: int = 512) -> Int[Tensor, "K"]:
+def evaluate(net: Net, params: Params, x: Tensor, y: Int[Tensor, "n"], *, batch: int | None = None) -> Int[Tensor, "K"]:
     """Correct predictions of K stacked networks: #{i : argmax_c z_kic = y_i}, as whole numbers, so that ties are ties.
 
     Errors: ValueError as in `predict`, and for another number of labels than rows.
     """
     if len(x) != len(y):
         raise ValueError(f"y: got {len(y)} labels, allowed is one for each of {len(x)} rows")
-    pieces = zip(_logits(net, params, x, batch), y.split(batch), strict=True)
+    size = _batch(params, x, batch)
+    pieces = zip(_logits(net, params, x, size), y.split(size), strict=True)
     return torch.stack([(logits.argmax(-1) == labels).sum(-1) for logits, labels in pieces]).sum(0)
 
 
 def _logits(net: Net, params: Params, x: Tensor, batch: int) -> list[Float[Tensor, "K _ C"]]:
-    if len(x) == 0:
-        raise ValueError("x: got no rows, allowed is one or more")
-    if batch < 1:
-        raise ValueError(f"batch: got {batch}, allowed are whole numbers >= 1")
     check_finite(params)
     with torch.no_grad():
         return [net.apply(params, rows) for rows in x.split(batch)]
+
+
+def _batch(params: Params, x: Tensor, batch: int | None) -> int:
+    """The rows at once that were asked for, else as many as keep all members' inputs within NUMBERS_AT_ONCE."""
+    if len(x) == 0:
+        raise ValueError("x: got no rows, allowed is one or more")
+    if batch is None:
+        members = len(next(iter(params.values())))
+        return min(MOST_ROWS, max(1, NUMBERS_AT_ONCE // (members * x[0].numel())))
+    if batch < 1:
+        raise ValueError(f"batch: got {batch}, allowed are whole numbers >= 1")
+    return batch

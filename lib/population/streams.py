@@ -102,6 +102,7 @@ class Dropout:
         self.step, self.calls = step, 0
 
     def __call__(self, h: Float[Tensor, "K ..."]) -> Float[Tensor, "K ..."]:
+        """`h` under this step's masks of the next site."""
         if self.calls == len(self.sites):
             self.sites.append(self._site(h))
         self.calls += 1

@@ -1,4 +1,4 @@
-"""A small real pool: one hidden layer, eight members fine-tuned from one start on three blobs, with a shifted copy as OOD."""
+"""A small real pool: one hidden layer, eight members fine-tuned from one start on blobs, with a shifted copy as OOD."""
 
 import pandas as pd
 import pytest
@@ -33,10 +33,11 @@ def forward(flat, x):
 
 
 def blobs(n, shift, generator):
-    """Three overlapping classes in four dimensions; `shift` moves all inputs."""
-    centres = torch.tensor([[1.5, 0, 0, 0.5], [0, 1.5, 0, -0.5], [0, 0, 1.5, 0.5]])
+    """Three overlapping classes in four dimensions, each two opposite blobs, so that no line tells them apart."""
+    centres = torch.tensor([[2.5, 0, 0, 0.5], [0, 2.5, 0, -0.5], [0, 0, 2.5, 0.5]])
     y = torch.randint(0, 3, (n,), generator=generator)
-    return centres[y] + shift + torch.randn(n, 4, generator=generator), y
+    side = torch.randint(0, 2, (n, 1), generator=generator) * 2 - 1
+    return side * centres[y] + shift + torch.randn(n, 4, generator=generator), y
 
 
 def fine_tune(start, x, y, steps, rates):
@@ -64,7 +65,8 @@ def pool():
     bags = torch.randint(0, 150, (8, 60), generator=generator)
     rates = torch.tensor([0.01, 0.02, 0.03, 0.01, 0.02, 0.03, 0.01, 0.02])
     flat = fine_tune(theta0.repeat(8, 1), x[bags], y[bags], 60, rates)
-    data = {name: blobs(n, shift, generator) for name, n, shift in [("id_val", 200, 0.0), ("id_test", 300, 0.0), ("ood", 250, 0.7)]}
+    splits = [("id_val", 200, 0.0), ("id_test", 300, 0.0), ("ood", 250, 0.7)]
+    data = {name: blobs(n, shift, generator) for name, n, shift in splits}
     return Pool(
         flat=flat,
         theta0=theta0[0],
@@ -76,6 +78,18 @@ def pool():
         layers=(SIZES[0] * SIZES[1] + SIZES[1], SIZES[1] * SIZES[2] + SIZES[2]),
         batch=5,
     )
+
+
+@pytest.fixture(scope="session")
+def permuted():
+    """A function that gives the same network with its hidden units in another, random order."""
+
+    def permute(flat, seed):
+        order = torch.randperm(SIZES[1], generator=Seeds(seed).torch())
+        w1, b1, w2, b2 = parts(flat[None])
+        return torch.cat([part.flatten() for part in (w1[..., order], b1[..., order], w2[:, order], b2)])
+
+    return permute
 
 
 @pytest.fixture

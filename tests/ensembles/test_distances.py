@@ -22,14 +22,13 @@ def errors(*rows):
     return Outputs(classes, torch.zeros(classes.shape[1], dtype=torch.int64), 3)
 
 
-def random_outputs(n_models, seed, n=40, n_classes=4, p=12, classes_only=False):
+def random_outputs(n_models, seed, n=40, n_classes=4, p=12):
     generator = Seeds(seed).torch()
     logits = 2 * torch.randn(n_models, n, n_classes, generator=generator, dtype=torch.float64)
     labels = torch.randint(0, n_classes, (n,), generator=generator)
     rest = torch.randn(n_models, n, 5, generator=generator), torch.randn(n_models, p, generator=generator)
-    return Outputs(
-        logits.argmax(-1), labels, n_classes, logits.softmax(-1), rest[0], rest[1], torch.randn(p, generator=generator), (p // 3, p - p // 3)
-    )  # fmt: skip
+    theta0, layers = torch.randn(p, generator=generator), (p // 3, p - p // 3)
+    return Outputs(logits.argmax(-1), labels, n_classes, logits.softmax(-1), *rest, theta0, layers)
 
 
 def some(outputs, rows):
@@ -142,9 +141,14 @@ class TestKnownAnswers:
 
     @pytest.mark.parametrize(
         ("one", "other", "expected"),
-        [((1, 0, 1, 0), (1, 1, 0, 0), 1), ((1, 1, 0, 0), (1, 1, 0, 0), 0), ((1, 1, 0, 0), (0, 0, 1, 1), 2), ((0, 0), (0, 1), 1), ((0, 0), (0, 0), 0)],
-        ids=["independent", "same", "opposite", "undefined", "both perfect"],
-    )  # fmt: skip
+        [
+            pytest.param((1, 0, 1, 0), (1, 1, 0, 0), 1, id="independent"),
+            pytest.param((1, 1, 0, 0), (1, 1, 0, 0), 0, id="same"),
+            pytest.param((1, 1, 0, 0), (0, 0, 1, 1), 2, id="opposite"),
+            pytest.param((0, 0), (0, 1), 1, id="undefined"),
+            pytest.param((0, 0), (0, 0), 0, id="both perfect"),
+        ],
+    )
     def test_one_minus_q(self, one, other, expected):
         assert pair_distance("one-minus-q", errors(one, other))[0, 1] == expected
 

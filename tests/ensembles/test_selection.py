@@ -1,7 +1,7 @@
 """Selection on score tables: no networks, no distances but those made up here."""
 
 import math
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -152,11 +152,11 @@ class TestOracle11RankedAgainstGreedy:
     @given(problems, accepts, st.sampled_from(ORDERS))
     def test_equal_distances_fall_to_the_single_scores(self, problem, accept, order):
         problem.distances = np.ones((problem.n, problem.n))
-        first_round = problem.run("ranked", accept="gt", order=order).trace
+        trace = problem.run("ranked", accept=accept, order=order).trace
         singles = [problem.table[frozenset([i])] for i in range(problem.n)]
         expected = sorted(range(problem.n), key=lambda i: (-singles[i], i))
-        tried = [step.candidate for step in first_round[: 1 + next((s.step for s in first_round[1:] if s.accepted), len(first_round))]]
-        assert tried == expected[: len(tried)]
+        first_walk = 1 + next((step.step for step in trace[1:] if step.accepted), problem.n - 1)
+        assert [step.candidate for step in trace[:first_walk]] == expected[:first_walk]
 
     @given(problems, accepts, st.sampled_from(ORDERS))
     def test_equal_distances_without_reranking_equal_greedy(self, problem, accept, order):
@@ -168,7 +168,7 @@ class TestRecords:
     @given(problems, rules)
     def test_score_of_a_step_is_that_of_the_soup_before_with_the_candidate(self, problem, rule):
         trace = problem.run(rule).trace
-        for before, step in zip(trace, trace[1:], strict=False):
+        for before, step in pairwise(trace):
             assert step.score == problem.table[frozenset((*before.members, step.candidate))]
             assert step.members == ((*before.members, step.candidate) if step.accepted else before.members)
             assert step.accepted == (step.score >= before.best) or rule == "greedier"
@@ -202,9 +202,10 @@ class TestRecords:
 
     def test_reference_first_and_mean_pairwise_measure_from_there(self):
         problem = Problem(5, 4)
-        for reference, expected in [("first", lambda d, m, c: d[m[0], c]), ("mean_pairwise", lambda d, m, c: d[list(m), c].mean())]:
+        from_there = {"first": lambda d, m, c: d[m[0], c], "mean_pairwise": lambda d, m, c: d[list(m), c].mean()}
+        for reference, expected in from_there.items():
             trace = problem.run("ranked", reference=reference, force=True).trace
-            for before, step in zip(trace, trace[1:], strict=False):
+            for before, step in pairwise(trace):
                 assert step.distance == pytest.approx(expected(problem.distances, before.members, step.candidate))
 
     def test_replacement_lets_the_best_model_enter_again_and_ends(self):
@@ -268,7 +269,9 @@ class TestBadInput:
     @pytest.mark.parametrize("rule", [*CHOOSING, "manual"])
     def test_one_model_every_rule_returns_it(self, rule):
         options = {"members": (0,)} if rule == "manual" else {}
-        chosen = self.run(rule, [3], lambda soups: [0] * len(soups), 1, distance_fn=lambda m, c: [0.0] * len(c), seeds=Seeds(0), **options)
+        chosen = self.run(
+            rule, [3], lambda soups: [0] * len(soups), 1, distance_fn=lambda m, c: [0.0] * len(c), seeds=Seeds(0), **options
+        )
         assert (chosen.members, chosen.best, chosen.n_evals, len(chosen.trace)) == ((0,), 3, 0, 1)
 
     def test_empty_pool(self):
@@ -276,19 +279,19 @@ class TestBadInput:
             self.run(scores=[], n=0)
 
     def test_unknown_rule_lists_the_rules(self):
-        with pytest.raises(ValueError, match=f"rule: got 'best'.*{', '.join(RULES)}"):
+        with pytest.raises(ValueError, match=rf"rule: got 'best'.*{', '.join(RULES)}"):
             self.run("best")
 
     def test_unknown_order_lists_the_orders(self):
-        with pytest.raises(ValueError, match="order: got 'middle'.*far, near"):
+        with pytest.raises(ValueError, match=r"order: got 'middle'.*far, near"):
             self.run("ranked", order="middle")
 
     def test_unknown_reference_lists_the_references(self):
-        with pytest.raises(ValueError, match="reference: got 'last'.*soup, first, mean_pairwise"):
+        with pytest.raises(ValueError, match=r"reference: got 'last'.*soup, first, mean_pairwise"):
             self.run("ranked", reference="last")
 
     def test_unknown_accept_rule_lists_the_rules(self):
-        with pytest.raises(ValueError, match="accept: got '>='.*ge, gt"):
+        with pytest.raises(ValueError, match=r"accept: got '>='.*ge, gt"):
             self.run(accept=">=")
 
     def test_score_function_returning_nan_names_the_candidate(self):
@@ -310,7 +313,7 @@ class TestBadInput:
             self.run(scores=[1, 2, 3])
 
     def test_manual_soup_with_repeated_ids(self):
-        with pytest.raises(ValueError, match="model 1 is given more than once.*replacement=True"):
+        with pytest.raises(ValueError, match=r"model 1 is given more than once.*replacement=True"):
             self.run("manual", members=(1, 1))
         assert self.run("manual", members=(1, 1), replacement=True).members == (1, 1)
 

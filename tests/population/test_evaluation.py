@@ -13,7 +13,7 @@ GENERATOR = torch.Generator().manual_seed(0)
 X, Y = torch.randn(50, 6, generator=GENERATOR), torch.randint(4, (50,), generator=GENERATOR)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 50, 512])
+@pytest.mark.parametrize("batch", [None, 1, 7, 50, 512])
 def test_counts_and_logits_are_those_of_each_network_alone(batch):
     logits = predict(NET, stack(POOL), X, batch=batch)
     torch.testing.assert_close(logits, torch.stack([NET.apply(params, X) for params in POOL]))

@@ -99,9 +99,12 @@ def test_members_at_once_and_company_change_nothing(optimiser):
 
 
 NETS = {
-    "convnet": (ConvNet(side=6, channels_in=1, width=2, classes=4), lambda: torch.randn(N, 1, 6, 6, generator=GENERATOR).double()),
+    "convnet": (
+        ConvNet(side=6, channels_in=1, width=2, classes=4),
+        lambda: torch.randn(N, 1, 6, 6, generator=GENERATOR).double(),
+    ),
     "transformer": (Transformer(9, 6, 4, width=8, heads=2, layers=1), lambda: torch.randint(9, (N, 6), generator=GENERATOR)),
-    "module": (ModuleNet(nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Dropout(), nn.Linear(5, 4)).double(), 2), lambda: X),
+    "module": (ModuleNet(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Dropout(), nn.Linear(5, 4)).double(), 2), lambda: X),
 }
 
 
@@ -156,8 +159,8 @@ def test_a_member_never_sees_rows_outside_its_bag():
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_a_diverging_member_is_named_and_touches_no_other(name, optimiser):
     net, make = NETS.get(name, (NET, lambda: X))
-    x, calm = make(), {"lr": torch.full((4,), 1e-3).double()}
-    wild = {"lr": torch.tensor([1e-3, 1e300, 1e-3, 1e-3]).double()}
+    x, calm = make(), {"lr": torch.full((4,), 1e-3, dtype=torch.float64)}
+    wild = {"lr": torch.tensor([1e-3, 1e300, 1e-3, 1e-3], dtype=torch.float64)}
     population, peer = run(4, net, x, hyper=wild, optimiser=optimiser), run(4, net, x, hyper=calm, optimiser=optimiser)
     assert population.diverged.tolist() == [False, True, False, False]
     assert population.diverged_at[[0, 2, 3]].tolist() == [-1, -1, -1]
@@ -169,7 +172,7 @@ def test_a_diverging_member_is_named_and_touches_no_other(name, optimiser):
 
 
 def test_parameters_lost_in_the_last_step_count_as_diverged():
-    wild = {"lr": torch.tensor([1e-3, 1e308]).double()}
+    wild = {"lr": torch.tensor([1e-3, 1e308], dtype=torch.float64)}
     population = run(2, hyper=wild, optimiser="sgd", steps=1, x=X * 1e10)
     assert population.losses.isfinite().all()
     assert population.diverged.tolist() == [False, True]

@@ -166,7 +166,7 @@ def test_full_disk_is_one_clear_error_and_finished_runs_stay(tiny, small_disk, m
     finished = small_disk / "tiny" / "000000000000"
     finished.mkdir(parents=True)
     (finished / "provenance.json").write_text("{}")
-    (small_disk / "ballast").write_bytes(b"x" * 900_000)
+    (small_disk / "ballast").write_bytes(b"x" * 1_000_000)
     progress = run_one(tiny)
     assert progress.state == FAILED
     assert progress.error.startswith("disk full while writing tiny")

@@ -1,0 +1,113 @@
+"""outputs/index.html: every claim, study, run, failure and benchmark on one page, redrawn from the stored results alone."""
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lib.runs import gallery_parts as parts
+from lib.runs.places import outputs_root
+from lib.runs.records import ClaimRecord
+from lib.runs.scoreboard import metric_text
+from lib.runs.stored import Damage, Shelf, StoredRun, read_shelf
+from lib.studies import slugs
+from lib.studies.claims import HELD, NOT_HELD, NOT_TESTED
+
+PAGES = Path(__file__).parent / "pages"
+COVER_WIDTH, THUMB_WIDTH = 960, 420  # pixels; twice what the page shows, for sharp screens
+MARKS = {HELD: ("held", "✓"), NOT_HELD: ("missed", "✗"), NOT_TESTED: ("open", "–")}  # class and mark of each verdict
+
+
+@dataclass(frozen=True)
+class Card:
+    """A study in the gallery: the run that stands for it, its pictures, and all its runs."""
+
+    slug: str
+    shown: StoredRun
+    cover: parts.Picture | None
+    pictures: list[parts.Picture]
+    runs: list[StoredRun]
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """Verdicts of the shown run."""
+        return tally(self.shown.results.claims)
+
+
+def build(root: Path | None = None) -> Path:
+    """Draw the gallery of the outputs folder `root` (default: the suite's own) and return the page.
+
+    It is written at once or not at all, so that a reader never sees half a page.
+    """
+    root = (root or outputs_root()).resolve()
+    shelf = read_shelf(root)
+    root.mkdir(parents=True, exist_ok=True)
+    return _replace(root / "index.html", draw(shelf, slugs(), datetime.now(UTC)))
+
+
+def draw(shelf: Shelf, known: Sequence[str], now: datetime) -> str:
+    """The page as text; `known` are the names of the suite's studies, in their order."""
+    stored = {run.results.study for run in shelf.runs}
+    every = [*known, *sorted(stored - set(known))]
+    cards = [_card(shelf, slug) for slug in every if slug in stored]
+    return _environment(shelf.root).get_template("gallery.html.j2").render(
+        cards=cards, tally=tally([claim for card in cards for claim in card.shown.results.claims]),
+        missing=[slug for slug in every if slug not in stored], studies=len(every), runs=len(shelf.runs),
+        failed=sorted(shelf.failed, key=lambda run: run.failure.started_utc, reverse=True),
+        benchmarks=shelf.benchmarks, damages=shelf.damages, marks=MARKS, now=now,
+    )  # fmt: skip
+
+
+def tally(claims: Sequence[ClaimRecord]) -> dict[str, int]:
+    """How many claims got each verdict."""
+    found = Counter(claim.verdict for claim in claims)
+    return {verdict: found[verdict] for verdict in MARKS}
+
+
+def _card(shelf: Shelf, slug: str) -> Card:
+    """The study as it is shown; pictures that cannot be read join the shelf's damages."""
+    runs = shelf.of(slug)
+    shown = runs[0]
+    figures = shown.results.figures
+    cover = next((f for f in figures if f.name == shown.results.cover), figures[0] if figures else None)
+    pictures = {}
+    for record in figures:
+        try:
+            width = COVER_WIDTH if record is cover else THUMB_WIDTH
+            pictures[record.name] = parts.picture(shown.figure_file(record.name), record.caption, width)
+        except ValueError as reason:
+            shelf.damages.append(Damage(shown.figure_file(record.name), str(reason)))
+    front = pictures.pop(cover.name, None) if cover else None
+    return Card(slug, shown, front, list(pictures.values()), sorted(runs, key=lambda r: r.provenance.started_utc, reverse=True))
+
+
+def _environment(root: Path) -> Environment:
+    """Templates that escape whatever they are given, and that refuse names they do not know."""
+    world = Environment(
+        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    world.filters |= {
+        "link": lambda path: parts.link(path, root),
+        "place": lambda path: parts.place(path, root),
+        "links": lambda run: parts.links(run, root),
+        "metric": lambda metric: metric_text(vars(metric)),
+        "count": parts.count, "day": parts.day, "duration": parts.duration, "formulas": parts.formulas,
+        "memory": parts.memory, "value": parts.value, "word": parts.word,
+    }  # fmt: skip
+    return world
+
+
+def _replace(page: Path, text: str) -> Path:
+    """Write beside the page, then put it in its place in one move."""
+    beside = page.with_name(f".index-{uuid.uuid4().hex[:8]}.html")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, page)
+    finally:
+        beside.unlink(missing_ok=True)
+    return page

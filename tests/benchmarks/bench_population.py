@@ -1,0 +1,249 @@
+"""K networks trained as one tensor program, against the plain loop over networks that a user would write.
+
+The peer is torch's own: nn.Sequential, nn.Dropout, F.cross_entropy and the fastest of Adam's three implementations
+(found in a short race), one network after the other. Both sides do the same work per step: gather a minibatch by
+index, add input noise and dropout where the size has them, forward, backward, Adam. Ours and the peer run in turn;
+the ratio is the median of the turns' ratios, `noise` their interquartile range. `gflops` counts the matrix products
+of forward and backward alone, `fraction_of_matmul` sets it against a large matrix product of the same machine.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+from lib.nets import MLP, ConvNet, Net, Transformer
+from lib.population import Hyperparameters, evaluate, train, unstack
+from lib.population.streams import Feed
+from lib.seeds import Seeds
+
+ADAMS = {"default": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
+
+
+class Encoder(nn.Module):
+    """The peer of lib's Transformer: torch's own pre-norm encoder layers."""
+
+    def __init__(self, net: Transformer) -> None:
+        super().__init__()
+        d = net.width
+        self.token, self.place = nn.Embedding(net.vocabulary, d), nn.Parameter(torch.zeros(net.length, d))
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(d, net.heads, 4 * d, 0.0, "gelu", batch_first=True, norm_first=True)
+            for _ in range(net.layers)
+        )
+        self.norm, self.head = nn.LayerNorm(d), nn.Linear(d, net.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        h = self.token(x) + self.place
+        for layer in self.layers:
+            h = layer(h)
+        return self.head(self.norm(h.mean(1)))
+
+
+@dataclass
+class Case:
+    """One size of the comparison."""
+
+    name: str
+    net: Net
+    module: Callable[[], nn.Module]
+    x: Tensor
+    y: Tensor
+    members: int
+    steps: int
+    batch: int
+    flops: int  # of the matrix products, per row of a minibatch, forward and backward
+    hyper: dict = field(default_factory=dict)
+    bag: int = 1080
+
+    def bags(self, rows: int) -> list[Tensor]:
+        """The first `rows` rows are for training; each member has a random part of them."""
+        generator = Seeds(0).child("bags").torch()
+        return [torch.randperm(rows, generator=generator)[: self.bag] for _ in range(self.members)]
+
+    @property
+    def held_in(self) -> int:
+        """Rows for training; the others test."""
+        return len(self.x) * 3 // 4
+
+
+def affine_flops(*sizes: tuple[int, int]) -> int:
+    """6 inputs x outputs per affine map: forward, gradient of weights, gradient of inputs; the first has no last one."""
+    return sum(6 * i * o for i, o in sizes) - 2 * sizes[0][0] * sizes[0][1]
+
+
+def digits() -> Case:
+    """The weight-ensembles study's own size: 64-64-64-10, 16 members, dropout and input noise for all."""
+    data = load_digits()
+    x, y = torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
+    order = torch.randperm(len(x), generator=Seeds(0).child("split").torch())
+    hyper = {"dropout": 0.1, "noise": 0.1, "label_smoothing": 0.1}
+    return Case("mlp of the study", MLP((64, 64, 64, 10)), lambda: mlp((64, 64, 64, 10), 0.1), x[order], y[order], 16, 500, 64,
+                affine_flops((64, 64), (64, 64), (64, 10)), hyper)  # fmt: skip
+
+
+def pictures(side: int) -> tuple[Tensor, Tensor]:
+    """Pictures of 10 classes: a random pattern of its own for each, under noise as strong as the pattern."""
+    generator = Seeds(1).child("pictures", side).torch()
+    y = torch.randint(10, (2000,), generator=generator)
+    patterns = torch.randn(10, side * side, generator=generator)
+    return patterns[y] * 0.3 + torch.randn(2000, side * side, generator=generator), y
+
+
+def cases() -> list[Case]:
+    """The study's size and three others."""
+    x, y = pictures(28)
+    wide = Case("mlp 784-128-10", MLP((784, 128, 10)), lambda: mlp((784, 128, 10), 0.1), x, y, 16, 100, 64,
+                affine_flops((784, 128), (128, 10)), {"dropout": 0.1})  # fmt: skip
+    conv = Case("convnet 28x28", ConvNet(28, 1, 16, 10), convnet, x.view(-1, 1, 28, 28), y, 8, 20, 64,
+                4 * 9 * 16 * 784 + 6 * 9 * 16 * 32 * 196 + 6 * 1568 * 10)  # fmt: skip
+    net = Transformer(32, 16, 8, width=32, heads=4, layers=2)
+    tokens = torch.randint(32, (2000, 16), generator=Seeds(2).torch())
+    d, length = 32, 16
+    text = Case("transformer d=32 T=16", net, lambda: Encoder(net), tokens, (tokens[:, :4].sum(1) % 8), 16, 20, 32,
+                2 * length * (6 * 12 * d * d + 12 * length * d))  # fmt: skip
+    return [digits(), wide, conv, text]
+
+
+def mlp(sizes: tuple[int, ...], dropout: float) -> nn.Module:
+    """Linear, ReLU, Dropout, ..., Linear."""
+    layers: list[nn.Module] = []
+    for i, o in pairwise(sizes[:-1]):
+        layers += [nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+def convnet() -> nn.Module:
+    """The peer of ConvNet(28, 1, 16, 10)."""
+    first = [nn.Conv2d(1, 16, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
+    return nn.Sequential(*first, nn.Conv2d(16, 32, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(1568, 10))
+
+
+def loop(case: Case, adam: str, device: str, members: int, steps: int) -> list[nn.Module]:
+    """The peer: one network after the other, epochs of shuffled bags in full minibatches."""
+    x, y, smoothing = case.x.to(device), case.y.to(device), case.hyper.get("label_smoothing", 0.0)
+    noise, trained = case.hyper.get("noise", 0.0), []
+    for bag in case.bags(case.held_in)[:members]:
+        module, done = case.module().to(device), 0
+        optimiser = torch.optim.Adam(module.parameters(), lr=1e-3, weight_decay=1e-4, **ADAMS[adam])
+        while done < steps:
+            for rows in bag[torch.randperm(len(bag))].to(device).split(case.batch)[: min(len(bag) // case.batch, steps - done)]:
+                inputs = x[rows]
+                if noise:
+                    inputs = inputs + noise * torch.randn_like(inputs)
+                optimiser.zero_grad()
+                F.cross_entropy(module(inputs), y[rows], label_smoothing=smoothing).backward()
+                optimiser.step()
+                done += 1
+        trained.append(module.eval())
+    return trained
+
+
+def population(case: Case, device: str, steps: int, **changes: object):
+    """Ours."""
+    start = {name: value.to(device) for name, value in case.net.init(Seeds(0)).items()}
+    hyper = Hyperparameters(lr=1e-3, weight_decay=1e-4, **(case.hyper | changes))
+    return train(case.net, start, case.x.to(device), case.y.to(device), members=case.members, steps=steps, batch_size=case.batch,
+                 hyper=hyper, seeds=Seeds(0), subsets=case.bags(case.held_in))  # fmt: skip
+
+
+def timed(work: Callable[[], object], device: str) -> float:
+    """Wall seconds."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def matmul_gflops(device: str, size: int = 1024) -> float:
+    """The machine's rate at a large float32 matrix product, best of ten."""
+    a = torch.randn(size, size, device=device)
+    return 2 * size**3 / min(timed(lambda: a @ a, device) for _ in range(10)) / 1e9
+
+
+def fastest_adam(case: Case, device: str) -> str:
+    """The fastest of torch's Adam implementations for this network."""
+    steps = max(case.steps // 10, 5)
+    tries = [(min(timed(lambda a=adam: loop(case, a, device, 1, steps), device) for _ in range(3)), adam) for adam in ADAMS]
+    return min(tries)[1]
+
+
+def difference(case: Case, device: str, steps: int = 10) -> float:
+    """Largest parameter difference after `steps` steps without noise and dropout, same start and same minibatches.
+
+    The peer here is the net itself under torch.optim.Adam, one member at a time.
+    """
+    ours = unstack(population(case, device, steps, noise=0.0, dropout=0.0).params)
+    bags, worst, smoothing = case.bags(case.held_in), 0.0, case.hyper.get("label_smoothing", 0.0)
+    for k in range(case.members):
+        feed = Feed(
+            case.x.to(device), case.y.to(device), bags[k : k + 1], case.batch, torch.zeros(1), [Seeds(0).child("member", k)]
+        )
+        params = {name: value.to(device).requires_grad_() for name, value in case.net.init(Seeds(0)).items()}
+        optimiser = torch.optim.Adam(params.values(), lr=1e-3, weight_decay=1e-4)
+        for step in range(steps):
+            (inputs,), (targets,) = feed.at(step)
+            optimiser.zero_grad()
+            F.cross_entropy(case.net.apply(params, inputs), targets, label_smoothing=smoothing).backward()
+            optimiser.step()
+        worst = max(worst, *(float((ours[k][name] - value).abs().max()) for name, value in params.items()))
+    return worst
+
+
+def accuracies(case: Case, adam: str, device: str) -> tuple[float, float]:
+    """Mean test accuracy of ours and of the peer's networks, full random streams on both sides."""
+    x, y = case.x[case.held_in :].to(device), case.y[case.held_in :].to(device)
+    ours = evaluate(case.net, population(case, device, case.steps).params, x, y).double().mean() / len(y)
+    modules = loop(case, adam, device, case.members, case.steps)
+    with torch.no_grad():
+        peers = [(module(x).argmax(1) == y).double().mean() for module in modules]
+    return float(ours), float(torch.stack(peers).mean())
+
+
+def compare(case: Case, device: str, repeats: int) -> dict:
+    """One row."""
+    adam = fastest_adam(case, device)
+    ours, peers = [], []
+    population(case, device, 5)
+    for _ in range(repeats):
+        ours.append(timed(lambda: population(case, device, case.steps), device))
+        peers.append(timed(lambda: loop(case, adam, device, case.members, case.steps), device))
+    ratios = [p / o for p, o in zip(peers, ours, strict=True)]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    seconds, rate = statistics.median(ours), matmul_gflops(device)
+    gflops = case.members * case.steps * case.batch * case.flops / seconds / 1e9
+    own, theirs = accuracies(case, adam, device)
+    return {
+        "name": f"population training, {case.name}", "ours_s": seconds, "peer": f"loop of torch modules, {adam} Adam",
+        "peer_s": statistics.median(peers), "ratio": statistics.median(ratios), "noise": high - low, "repeats": repeats, "device": device,
+        "size": f"K={case.members}, batch {case.batch}, {case.steps} steps", "threads": torch.get_num_threads(),
+        "gflops": gflops, "fraction_of_matmul": gflops / rate, "accuracy": own, "peer_accuracy": theirs,
+        "largest_difference": difference(case, device),
+    }  # fmt: skip
+
+
+def rows(device: str = "cpu", repeats: int = 5) -> list[dict]:
+    """All sizes; the study's own on a CPU also with one thread, as in a sweep that pins one core to each run."""
+    table = [compare(case, device, repeats) for case in cases()]
+    threads = torch.get_num_threads()
+    if device == "cpu" and threads > 1:
+        torch.set_num_threads(1)
+        row = compare(digits(), device, repeats)
+        torch.set_num_threads(threads)
+        table.append(row | {"name": f"{row['name']}, one thread"})
+    return table
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})

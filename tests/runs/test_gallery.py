@@ -1,0 +1,198 @@
+"""The gallery shows what is stored, all of it, escaped, on one page that needs nothing else."""
+
+import base64
+import io
+import json
+from urllib.parse import unquote
+
+import pytest
+from PIL import Image
+
+from lib.runs.gallery import build
+from lib.runs.gallery_parts import duration, memory
+from lib.studies import Metric, slugs
+from tests.runs.stored_runs import CLAIM, Page, draw, fail, row, shelve
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Draw the gallery of the test's folder and read it."""
+    return lambda: Page(build(tmp_path))
+
+
+def test_an_empty_folder_gives_a_page_that_says_what_to_run(page, tmp_path):
+    shown = page()
+    assert "Nothing has been run yet" in shown.text
+    assert f"studies run {slugs()[0]}" in shown.text
+    assert not shown.all("img")
+    assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
+
+
+def test_the_outputs_folder_of_the_suite_is_the_default_and_need_not_exist(outputs):
+    assert build() == outputs / "index.html"
+
+
+def test_one_run_is_shown_with_claim_numbers_cost_and_links(page, tmp_path):
+    shelve(tmp_path / "alpha" / "0a")
+    shown = page()
+    for words in ("The study alpha", "Does it hold?", "A paper. 2026.", "Soups gain accuracy.", "table 1", "71.6 %", "gap > 0"):
+        assert words in shown.text
+    assert str(Metric.of([1.0, 2.0, 3.0], "points")) in shown.text
+    for cost in ("61.5 s", "2.0 GiB", "A chip"):
+        assert cost in shown.text
+    targets = [a["href"] for a in shown.all("a") if not a["href"].startswith("#")]
+    assert {"alpha/0a/notebook.html", "alpha/0a/results.json", "alpha/0a/figures/cover.png"} <= set(targets)
+    assert all((tmp_path / unquote(t)).is_file() for t in targets)
+
+
+def test_the_page_needs_nothing_but_itself(page, tmp_path):
+    shelve(tmp_path / "alpha" / "0a", figures=("cover", "second"))
+    shown = page()
+    assert not shown.all("link")
+    assert not [a for a in shown.all("script") if "src" in a]
+    assert all(a["src"].startswith("data:image/") for a in shown.all("img"))
+    assert "@import" not in shown.source
+    assert "url(" not in shown.source
+
+
+def test_the_cover_is_the_declared_one_and_every_picture_is_small_and_has_its_caption_as_alt(page, tmp_path):
+    run = shelve(tmp_path / "alpha" / "0a", figures=("first", "cover"))
+    draw(run / "figures" / "cover.png", (3000, 2000))
+    cover, thumb = page().all("img")
+    assert (cover["alt"], thumb["alt"]) == ("What cover shows.", "What first shows.")
+    stored = Image.open(io.BytesIO(base64.b64decode(cover["src"].partition(",")[2])))
+    assert stored.size == (int(cover["width"]), int(cover["height"])) == (960, 640)
+    assert int(thumb["width"]) <= 420
+
+
+def test_a_transparent_figure_stands_on_white(page, tmp_path):
+    run = shelve(tmp_path / "alpha" / "0a")
+    Image.new("RGBA", (50, 50), (0, 0, 0, 0)).save(run / "figures" / "cover.png")
+    (cover,) = page().all("img")
+    stored = Image.open(io.BytesIO(base64.b64decode(cover["src"].partition(",")[2])))
+    assert min(stored.convert("RGB").getpixel((25, 25))) > 250
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"),
+    [
+        (("quick", "laptop", "test"), "laptop"),
+        (("laptop", "paper"), "paper"),
+        (("custom", "quick"), "quick"),
+        (("test", "custom"), "custom"),
+        (("test",), "test"),
+    ],
+)
+def test_the_largest_size_stands_for_a_study_whatever_came_last(page, tmp_path, sizes, chosen):
+    for hours, size in enumerate(sizes):
+        shelve(tmp_path / "alpha" / size, size=size, hours=hours, verdict="held" if size == chosen else "not held")
+    shown = page()
+    assert shown.verdicts() == ["held"]
+    assert f"{chosen} size, seed 3" in shown.text
+    assert f"{len(sizes)} run" in shown.text
+
+
+def test_the_latest_run_of_that_size_counts(page, tmp_path):
+    shelve(tmp_path / "alpha" / "new", hours=5, verdict="not held")
+    shelve(tmp_path / "alpha" / "old", hours=1, verdict="held")
+    assert page().verdicts() == ["missed"]
+
+
+def test_totals_count_studies_runs_and_verdicts_of_shown_runs_only(page, tmp_path):
+    shelve(tmp_path / "alpha" / "0a", verdict="held")
+    shelve(tmp_path / "alpha" / "0b", verdict="not held", size="test")
+    shelve(tmp_path / "beta" / "0a", study="beta", verdict="not held")
+    shelve(tmp_path / "gamma" / "0a", study="gamma", verdict="not tested at this size", size="test")
+    shown = page()
+    assert "studies run 3 runs 4 ✓ claims held 1 ✗ not held 1 – not tested 1" in shown.text
+    assert sorted(shown.verdicts()) == ["held", "missed", "open"]
+
+
+def test_a_verdict_is_never_said_by_colour_alone_and_filters_wait_for_their_script(page, tmp_path):
+    shelve(tmp_path / "alpha" / "0a", verdict="not held")
+    shown = page()
+    assert "✗ not held" in shown.text
+    (filters,) = shown.all("div", class_="filters")
+    assert "hidden" in filters
+    assert {a["aria-pressed"] for a in shown.all("button")} == {"true", "false"}
+
+
+def test_text_is_escaped_everywhere(page, tmp_path):
+    evil = "<script>alert('x')</script>&\"'"
+    sentences = dict.fromkeys(("statement", "source", "criterion", "paper_number"), evil)
+    claim = CLAIM.judge({"gap": Metric.of([1.0] * 3, evil)}) | sentences
+    words = dict.fromkeys(("title", "question", "paper", "device"), evil)
+    run = shelve(tmp_path / "alpha" / "0a", figures=(), params={evil: evil, "seed": 0}, claims=[claim], **words)
+    draw(run / "figures" / "x.png")
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps(results | {"figures": [{"name": "x", "caption": evil}]}))
+    fail(tmp_path, error=evil, cell=evil, params={evil: evil})
+    (tmp_path / "benchmarks.json").write_text(json.dumps([row(name=evil, peer=evil, note=evil)]))
+    shown = page()
+    assert evil in shown.text
+    assert len(shown.all("script")) == 1
+    assert "alert('x')</script>" not in shown.source
+    assert shown.all("img")[0]["alt"] == evil
+
+
+def test_formulas_in_sentences_and_captions_become_mathml(page, tmp_path):
+    run = shelve(tmp_path / "alpha" / "0a", paper="costs $5 or $6")
+    results = json.loads((run / "results.json").read_text())
+    results["claims"][0]["statement"] = "With $x < y$ it holds."
+    (run / "results.json").write_text(json.dumps(results))
+    shown = page()
+    assert len(shown.all("math")) == 1
+    assert "costs $5 or $6" in shown.text
+
+
+def test_parameters_of_every_run_are_at_hand(page, tmp_path):
+    shelve(tmp_path / "alpha" / "0a")
+    shown = page()
+    assert "3 parameters seed 3 rate 0.001 parts a, b" in shown.text
+
+
+def test_failed_runs_stand_apart_with_error_cell_and_link(page, tmp_path):
+    folder = fail(tmp_path)
+    shown = page()
+    assert "Nothing has been run yet" in shown.text
+    assert "ValueError: no" in shown.text
+    assert "the-cell" in shown.text
+    assert shown.all("a", href=f"{folder.relative_to(tmp_path)}/notebook.html")
+    assert "finished since" not in shown.text
+    shelve(tmp_path / "alpha" / "0c")
+    assert "finished since" in page().text
+
+
+def test_published_results_are_shown_and_marked_as_stored(page, tmp_path):
+    shelve(tmp_path / "alpha" / "0a", verdict="not held", hours=9)
+    shelve(tmp_path / "published" / "alpha" / "on a GPU", size="paper", device="cuda")
+    shown = page()
+    assert shown.verdicts() == ["held"]
+    assert "paper size, seed 3 stored result" in shown.text
+    assert shown.all("a", href="published/alpha/on%20a%20GPU/notebook.html")
+    assert "study run 1 runs 2" in shown.text
+
+
+def test_benchmarks_are_a_table_and_a_bad_row_is_named(page, tmp_path):
+    (tmp_path / "benchmarks.json").write_text(json.dumps([row(noise=0.03), {"name": "half"}]))
+    shown = page()
+    assert "sinkhorn 512 2 ms POT 10 ms 5 7 cpu noise: 0.03" in shown.text
+    assert "benchmarks.json row 2: ours_s: Field required" in shown.text
+
+
+def test_drawing_again_replaces_the_page_whole_and_leaves_nothing_beside(page, tmp_path, monkeypatch):
+    page()
+    before = (tmp_path / "index.html").read_text()
+    shelve(tmp_path / "alpha" / "0a")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space"):
+            build(tmp_path)
+    assert (tmp_path / "index.html").read_text() == before
+    assert not list(tmp_path.glob(".index*"))
+    assert "The study alpha" in page().text
+
+
+def test_durations_and_memory_have_units_that_suit():
+    assert [duration(s) for s in (2.5e-5, 0.0123, 61.5, 150, 9000)] == ["25 µs", "12.3 ms", "61.5 s", "2.5 min", "2.5 h"]
+    assert [memory(m) for m in (700.4, 2560)] == ["700 MiB", "2.5 GiB"]
