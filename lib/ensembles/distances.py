@@ -152,8 +152,7 @@ def check_distances(distances: Matrix) -> Float[np.ndarray, "N N"]:
     Raises ValueError unless it is square, finite, not negative, zero on the diagonal and symmetric, within
     1e-8 of its largest entry (or within 1e-8 where all entries are below 1).
     """
-    matrix = distances.detach().cpu().numpy() if isinstance(distances, Tensor) else distances
-    matrix = matrix.astype(np.float64)
+    matrix = _array(distances)
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"distances: got shape {matrix.shape}, allowed is a square matrix")
     _refuse(~np.isfinite(matrix), matrix, "finite numbers")
@@ -180,4 +179,9 @@ def spearman(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float | 
 def pair_correlation(a: Matrix, b: Matrix) -> float | None:
     """Spearman's rank correlation of two symmetric matrices over their pairs i < j."""
     upper = np.triu_indices(len(a), 1)
-    return spearman(np.asarray(a, dtype=np.float64)[upper], np.asarray(b, dtype=np.float64)[upper])
+    return spearman(_array(a)[upper], _array(b)[upper])
+
+
+def _array(matrix: Matrix) -> Float[np.ndarray, "N M"]:
+    """As a float64 array of its own, from whichever device."""
+    return (matrix.detach().cpu().numpy() if isinstance(matrix, Tensor) else matrix).astype(np.float64)

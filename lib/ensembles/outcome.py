@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lib.ensembles.distances import Matrix, pair_correlation, set_diversity, spearman
 from lib.ensembles.mechanics import EnsembleGap, SubsetSample, ensemble_gap, pair_gains, prediction_ensemble, sample_subsets
@@ -185,3 +186,12 @@ def connectivity_pairs(matrix: Matrix) -> dict[str, tuple[int, int]]:
     values = [matrix[i, j] for i, j in pairs]
     return {"near": pairs[int(np.argmin(values))], "far": pairs[int(np.argmax(values))]}
 
+
+
+def gram_error(outcome: Outcome) -> float:
+    """Largest relative difference between d_E of the final soups from the Gram matrix and from their averaged weights."""
+    soups = [selection.members for selection in outcome.selections.values()]
+    fast = outcome.evaluator.distances("weights", soups, "id_val")
+    weights = outcome.evaluator.weights(soups).double()
+    direct = torch.cdist(weights, weights, compute_mode="donot_use_mm_for_euclid_dist")
+    return float((fast - direct).abs().max() / direct.max().clamp(min=1e-12))

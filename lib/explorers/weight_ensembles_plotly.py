@@ -11,14 +11,15 @@ from lib.explorers.weight_ensembles import RULES, Frame, Path
 
 SYMBOLS = {"o": "circle", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "s": "square", "P": "cross"}
 DASHES = {"-": "solid", "--": "dash", ":": "dot"}
+CURVES = ("id_test", "ood", "diversity")  # fields of a Path, one panel each
 NOWHERE = np.empty((0, 2))
 
 
 def make_figure() -> go.FigureWidget:
     """An empty figure with every trace that a frame may fill: the map on the left, the curves on the right."""
     figure = go.FigureWidget(make_subplots(
-        rows=2, cols=2, specs=[[{"rowspan": 2}, {}], [None, {}]], column_widths=[0.6, 0.4], row_heights=[0.6, 0.4],
-        horizontal_spacing=0.08, vertical_spacing=0.12,
+        rows=3, cols=2, specs=[[{"rowspan": 3}, {}], [None, {}], [None, {}]], column_widths=[0.62, 0.38],
+        horizontal_spacing=0.08, vertical_spacing=0.05, shared_xaxes=True,
     ))  # fmt: skip
     for trace, row, col in _traces():
         figure.add_trace(trace, row=row, col=col)
@@ -29,14 +30,14 @@ def make_figure() -> go.FigureWidget:
     )  # fmt: skip
     figure.update_xaxes(showticklabels=False, zeroline=False, row=1, col=1)
     figure.update_yaxes(showticklabels=False, zeroline=False, scaleanchor="x", row=1, col=1)
-    figure.update_xaxes(title_text="step (trial)", row=2, col=2)
-    figure.update_yaxes(title_text="accuracy (%)", row=1, col=2)
-    figure.update_yaxes(title_text="set diversity", rangemode="tozero", row=2, col=2)
+    figure.update_xaxes(title_text="step (trial)", row=3, col=2)
+    for row, title in enumerate(("ID test (%)", "OOD (%)", "diversity"), 1):
+        figure.update_yaxes(title_text=title, row=row, col=2)
     return figure
 
 
 def _traces() -> list[tuple[go.Scatter, int, int]]:
-    """Traces from back to front, each with its name, row and column."""
+    """Traces from back to front, each with its row and column; `update` finds them by name."""
 
     def dots(name: str, **marker: Any) -> go.Scatter:
         hover = "text" if name in ("ingredients", "soups") else "skip"
@@ -64,17 +65,17 @@ def _traces() -> list[tuple[go.Scatter, int, int]]:
     ]
     for rule in RULES:
         colour, symbol, dash = RULE_STYLE[rule]
-        line = {"color": colour, "width": 2, "shape": "hv"}
+        line = {"color": colour, "width": 2, "shape": "hv", "dash": DASHES[dash]}
         mark = {"symbol": SYMBOLS[symbol], "color": colour, "size": 9}
-        rows += [
-            (go.Scatter(name=f"id {rule}", mode="lines", line=line, showlegend=False, hoverinfo="skip", x=[], y=[]), 1, 2),
-            (go.Scatter(name=f"ood {rule}", mode="lines", line={**line, "dash": "dot"}, showlegend=False, hoverinfo="skip", x=[], y=[]), 1, 2),
-            (go.Scatter(name=f"diversity {rule}", mode="lines", line={**line, "dash": DASHES[dash]}, showlegend=False, hoverinfo="skip", x=[], y=[]), 2, 2),
-            (go.Scatter(name=rule, mode="markers", marker=mark, hovertemplate=f"{rule}<br>step %{{x}}: %{{y:.1f}} %<extra></extra>", x=[], y=[]), 1, 2),
-        ]  # fmt: skip
-    cursor = {"color": "#6B7280", "width": 1}
-    for name, row in (("cursor", 1), ("cursor below", 2)):
-        rows.append((go.Scatter(name=name, mode="lines", line=cursor, hoverinfo="skip", showlegend=False, x=[], y=[]), row, 2))
+        for row, curve in enumerate(CURVES, 1):
+            quiet = {"showlegend": False, "x": [], "y": []}
+            rows.append((go.Scatter(name=f"{curve} {rule}", mode="lines", line=line, hoverinfo="skip", **quiet), row, 2))
+            hover = f"{rule}<br>step %{{x}}: %{{y:.3g}}<extra></extra>"
+            rows.append((go.Scatter(name=f"{curve} now {rule}", mode="markers", marker=mark, hovertemplate=hover, **quiet), row, 2))
+        rows.append((go.Scatter(name=rule, mode="lines+markers", line=line, marker=mark, x=[None], y=[None]), 1, 2))
+    for row, curve in enumerate(CURVES, 1):
+        dots_ = {"mode": "lines", "line": {"color": "#6B7280", "width": 1}, "hoverinfo": "skip", "showlegend": False}
+        rows.append((go.Scatter(name=f"cursor {curve}", x=[], y=[], **dots_), row, 2))
     return rows
 
 
@@ -93,7 +94,7 @@ def update(figure: go.FigureWidget, frame: Frame, before: Frame | None) -> None:
 def _still(frame: Frame) -> tuple:
     """What does not change while a reader only moves along the steps, or picks a soup."""
     s = frame.state
-    return s.method, s.distance, s.embedding, s.rules
+    return s.method, s.distance, s.embedding, s.rules, s.show_start, s.show_soups
 
 
 def _put(trace: go.Scatter, points: np.ndarray, **more: Any) -> None:
@@ -135,24 +136,22 @@ def _curves(trace: dict[str, go.Scatter], frame: Frame) -> None:
     shown = {path.rule: path for path in frame.paths}
     for rule in RULES:
         path = shown.get(rule)
-        steps = np.arange(len(path.id_test)) if path else []
-        trace[f"id {rule}"].update(x=steps, y=path.id_test if path else [])
-        trace[f"ood {rule}"].update(x=steps, y=path.ood if path else [])
-        trace[f"diversity {rule}"].update(x=steps, y=path.diversity if path else [])
+        for curve in CURVES:
+            values = getattr(path, curve) if path else []
+            trace[f"{curve} {rule}"].update(x=np.arange(len(values)), y=values)
         trace[rule].showlegend = path is not None
 
 
 def _cursor(trace: dict[str, go.Scatter], frame: Frame) -> None:
-    """A vertical line at the step, and each rule's two accuracies there."""
+    """A vertical line at the step, and each rule's values there."""
     shown, t = {path.rule: path for path in frame.paths}, frame.state.step
-    for rule in RULES:
-        path = shown.get(rule)
-        at = min(t, len(path.id_test) - 1) if path else 0
-        trace[rule].update(x=[at, at] if path else [], y=[path.id_test[at], path.ood[at]] if path else [])
-    values = [v for path in frame.paths for v in (*path.id_test, *path.ood)]
-    heights = [v for path in frame.paths for v in path.diversity if v is not None]
-    trace["cursor"].update(x=[t, t], y=[min(values), max(values)] if values else [])
-    trace["cursor below"].update(x=[t, t], y=[0, max(heights, default=1)] if values else [])
+    for curve in CURVES:
+        for rule in RULES:
+            values = getattr(shown[rule], curve) if rule in shown else []
+            at = [min(t, len(values) - 1)] if values else []
+            trace[f"{curve} now {rule}"].update(x=at, y=[values[i] for i in at])
+        known = [v for path in frame.paths for v in getattr(path, curve) if v is not None]
+        trace[f"cursor {curve}"].update(x=[t, t] if known else [], y=[min(known), max(known)] if known else [])
 
 
 def _limits(figure: go.FigureWidget, frame: Frame) -> None:
@@ -162,5 +161,5 @@ def _limits(figure: go.FigureWidget, frame: Frame) -> None:
     pad = 0.08 * float((high - low).max() or 1)
     figure.layout.xaxis.range = [low[0] - pad, high[0] + pad]
     figure.layout.yaxis.range = [low[1] - pad, high[1] + pad]
-    figure.layout.xaxis2.range = figure.layout.xaxis3.range = [-0.5, frame.n_steps + 0.5]
+    figure.layout.xaxis2.range = figure.layout.xaxis3.range = figure.layout.xaxis4.range = [-0.5, frame.n_steps + 0.5]
     figure.layout.title = {"text": f"Map by {frame.state.distance}", "font": {"size": 14}, "x": 0.01}

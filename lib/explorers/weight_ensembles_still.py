@@ -13,10 +13,12 @@ from lib.explorers.weight_ensembles import Frame
 
 def draw_still(frames: Sequence[Frame]) -> Figure:
     """One map per frame, and below it the accuracies with a cursor at its step."""
-    fig, axes = plt.subplots(2, len(frames), figsize=(4.2 * len(frames), 6.4), height_ratios=(2, 1), squeeze=False)
-    for (above, below), frame in zip(axes.T, frames, strict=True):
-        _draw_map(above, frame)
-        _draw_curves(below, frame)
+    fig, axes = plt.subplots(3, len(frames), figsize=(4.2 * len(frames), 7), height_ratios=(3, 1, 1), sharey="row", squeeze=False)
+    for column, frame in zip(axes.T, frames, strict=True):
+        _draw_map(column[0], frame)
+        _draw_curve(column[1], frame, "id_test", "ID test (%)")
+        _draw_curve(column[2], frame, "ood", "OOD (%)")
+        column[2].set_xlabel("step (trial)")
     handles, labels = axes[1][0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=4)
     fig.suptitle(f"Map by {frames[0].state.distance}, held out: {frames[0].state.held_out}", x=0.01, ha="left", fontsize=11)
@@ -41,11 +43,10 @@ def _draw_map(ax: Axes, frame: Frame) -> None:
     ax.set(xticks=[], yticks=[], aspect="equal", title=f"step {frame.state.step} of {frame.n_steps}")
 
 
-def _draw_curves(ax: Axes, frame: Frame) -> None:
+def _draw_curve(ax: Axes, frame: Frame, curve: str, title: str) -> None:
     for path in frame.paths:
-        colour, _, _ = RULE_STYLE[path.rule]
-        steps = np.arange(len(path.id_test))
-        ax.step(steps, path.id_test, where="post", color=colour, label=path.rule)
-        ax.step(steps, path.ood, where="post", color=colour, ls=":")
+        colour, _, dash = RULE_STYLE[path.rule]
+        values = getattr(path, curve)
+        ax.step(np.arange(len(values)), values, where="post", color=colour, ls=dash, label=path.rule)
     ax.axvline(frame.state.step, color="#6B7280", lw=1)
-    ax.set(xlabel="step (solid: ID test, dotted: OOD)", ylabel="accuracy (%)")
+    ax.set_ylabel(title)

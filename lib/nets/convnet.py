@@ -7,16 +7,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from lib.nets.net import Drop, Layout, Params, affine, affine_init, as_members, check_positive
+from lib.nets.net import Drop, Layout, Params, affine_init, affine_rows, as_members, check_positive
 from lib.seeds import Seeds
+
+PIXELS_FOR_A_CALL = 2**14
 
 
 @dataclass(frozen=True)
 class ConvNet:
-    """`depth` blocks of 3x3 convolution, 2x2 maximum, ReLU; then dropout and one affine layer.
+    """`depth` blocks of 3x3 convolution with stride 2 and ReLU [springenberg2015]; then dropout and one affine layer.
 
-    Images are [C_in, side, side]; block l has width * 2^l channels. No batch normalisation: its running statistics
-    cannot be averaged over networks like weights.
+    Images are [C_in, side, side]; block l has width * 2^l channels and halves the side. No batch normalisation: its
+    running statistics cannot be averaged over networks like weights.
     Errors: ValueError for a size below 1, a side too small for `depth` halvings, or images of another shape.
     """
 
@@ -40,7 +42,7 @@ class ConvNet:
         """`conv<l>.weight` [out, in, 3, 3], `conv<l>.bias`; `head.weight` [classes, features], `head.bias`."""
         shapes, inputs, side = {}, self.channels_in, self.side
         for i in range(self.depth):
-            outputs, side = self.width * 2**i, side // 2
+            outputs, side = self.width * 2**i, (side + 1) // 2
             shapes |= {f"conv{i}.weight": (outputs, inputs, 3, 3), f"conv{i}.bias": (outputs,)}
             inputs = outputs
         return shapes | {"head.weight": (self.classes, inputs * side**2), "head.bias": (self.classes,)}
@@ -55,7 +57,7 @@ class ConvNet:
     def features(self, params: Params, x: Float[Tensor, "*members B channels side side"]) -> Float[Tensor, "*stacked B h"]:
         """Penultimate activations: the last block's output, flattened."""
         params, single = as_members(params, self.layout())
-        h = self._blocks(params, x).mT
+        h = self._blocks(params, x)
         return h.squeeze(0) if single else h
 
     def apply(
@@ -64,28 +66,34 @@ class ConvNet:
         """Logits of one network or of K stacked ones, for shared images or per-member images [K, B, ...]."""
         params, single = as_members(params, self.layout())
         h = self._blocks(params, x)
-        logits = affine(params, "head", h if drop is None else drop(h)).mT
+        logits = affine_rows(params, "head", h if drop is None else drop(h))
         return logits.squeeze(0) if single else logits
 
     def _blocks(self, params: Params, x: Tensor) -> Tensor:
-        """Features first: [K, h, B]. Between blocks members lie side by side as channel groups [B, K * out, ., .]."""
+        """Features [K, B, h]. Between blocks, members lie side by side as channel groups [B, K * out, ., .]."""
         image = (self.channels_in, self.side, self.side)
         if x.shape[-3:] != image:
             raise ValueError(f"x: images of shape {tuple(x.shape[-3:])}, this ConvNet takes {image}")
         members = params["head.weight"].shape[0]
-        h = F.relu_(F.max_pool2d(_first(params["conv0.weight"], params["conv0.bias"], x), 2))
+        h = F.relu_(_first(params["conv0.weight"], params["conv0.bias"], x))
         for i in range(1, self.depth):
-            weight, bias = params[f"conv{i}.weight"].flatten(0, 1), params[f"conv{i}.bias"].flatten()
-            h = F.relu_(F.max_pool2d(F.conv2d(h, weight, bias, padding=1, groups=members), 2))
-        return h.view(len(h), members, -1).permute(1, 2, 0)
+            h = F.relu_(_grouped(params[f"conv{i}.weight"], params[f"conv{i}.bias"], h, members))
+        return h.view(len(h), members, -1).transpose(0, 1)
 
 
 def _first(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-    """First convolution. Shared images need one call for all members; own images one call each.
+    """First convolution, from shared images [B, ...] or own ones [K, B, ...] to channel groups.
 
-    Grouped convolution wins from the second block on, but is several times slower than these calls when a group
-    has one input channel (measured; see tests/benchmarks/bench_population.py).
+    With few channels a group and many pixels, grouped convolution takes twice the time of one call per member; with
+    few pixels the calls themselves cost more than the arithmetic (measured on one core of a processor).
     """
     if x.dim() == 4:
-        return F.conv2d(x, weight.flatten(0, 1), bias.flatten(), padding=1)
-    return torch.cat([F.conv2d(*one, padding=1) for one in zip(x, weight, bias, strict=True)], dim=1)
+        return _grouped(weight, bias, x, 1)
+    if x[0].numel() < PIXELS_FOR_A_CALL:
+        return _grouped(weight, bias, x.transpose(0, 1).flatten(1, 2), len(weight))
+    each = zip(x, weight, bias, strict=True)
+    return torch.cat([F.conv2d(*own, stride=2, padding=1) for own in each], dim=1)
+
+
+def _grouped(weight: Tensor, bias: Tensor, h: Tensor, groups: int) -> Tensor:
+    return F.conv2d(h, weight.flatten(0, 1), bias.flatten(), stride=2, padding=1, groups=groups)

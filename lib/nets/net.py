@@ -61,6 +61,12 @@ def affine(params: Params, name: str, h: Float[Tensor, "*members inputs B"]) -> 
     return weight @ h + bias
 
 
+def affine_rows(params: Params, name: str, h: Float[Tensor, "K ... inputs"]) -> Float[Tensor, "K ... outputs"]:
+    """h W^T + b with rows first, for W [K, outputs, inputs]: what attention, norms and images want."""
+    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"].unsqueeze(1)
+    return torch.baddbmm(bias, h.flatten(1, -2), weight.mT).unflatten(1, h.shape[1:-1])
+
+
 def as_members(params: Params, layout: Layout) -> tuple[Params, bool]:
     """`params` with a member axis, and whether it had to be added (one network's parameters were given)."""
     key, shape = next(iter(layout.items()))

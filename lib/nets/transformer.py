@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lib.nets.net import Drop, Layout, Params, affine_init, as_members, check_positive
+from lib.nets.net import Drop, Layout, Params, affine_init, affine_rows, as_members, check_positive
 from lib.seeds import Seeds
 
 
@@ -72,7 +72,7 @@ class Transformer:
     def apply(self, params: Params, x: Int[Tensor, "*members B T"], *, drop: Drop | None = None) -> Float[Tensor, "*stacked B C"]:
         """Logits of one network or of K stacked ones, for shared sequences [B, T] or per-member ones [K, B, T]."""
         params, single = as_members(params, self.layout())
-        logits = _rows(params, "head", self._read(params, x, drop))
+        logits = affine_rows(params, "head", self._read(params, x, drop))
         return logits.squeeze(0) if single else logits
 
     def _affines(self) -> list[tuple[str, int, int]]:
@@ -87,8 +87,8 @@ class Transformer:
         h, drop = self._embed(params, x), drop or (lambda branch: branch)
         for i in range(self.layers):
             h = h + drop(self._attend(params, f"block{i}", _norm(params, f"block{i}.norm1", h)))
-            up = F.gelu(_rows(params, f"block{i}.up", _norm(params, f"block{i}.norm2", h)))
-            h = h + drop(_rows(params, f"block{i}.down", up))
+            up = F.gelu(affine_rows(params, f"block{i}.up", _norm(params, f"block{i}.norm2", h)))
+            h = h + drop(affine_rows(params, f"block{i}.down", up))
         return _norm(params, "norm", h[:, :, -1] if self.causal else h.mean(2))
 
     def _embed(self, params: Params, x: Tensor) -> Float[Tensor, "K B T d"]:
@@ -104,15 +104,9 @@ class Transformer:
     def _attend(self, params: Params, block: str, h: Float[Tensor, "K B T d"]) -> Float[Tensor, "K B T d"]:
         """Self-attention, members and rows folded into one batch axis."""
         members, rows, time, width = h.shape
-        qkv = _rows(params, f"{block}.qkv", h).view(members * rows, time, 3, self.heads, width // self.heads)
+        qkv = affine_rows(params, f"{block}.qkv", h).view(members * rows, time, 3, self.heads, width // self.heads)
         mixed = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4), is_causal=self.causal)
-        return _rows(params, f"{block}.out", mixed.transpose(1, 2).reshape(h.shape))
-
-
-def _rows(params: Params, name: str, h: Tensor) -> Tensor:
-    """h W^T + b for h [K, ..., inputs], W [K, outputs, inputs]: rows first, as attention and norms want them."""
-    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"].unsqueeze(1)
-    return torch.baddbmm(bias, h.flatten(1, -2), weight.mT).unflatten(1, h.shape[1:-1])
+        return affine_rows(params, f"{block}.out", mixed.transpose(1, 2).reshape(h.shape))
 
 
 def _norm(params: Params, name: str, h: Tensor) -> Tensor:

@@ -83,13 +83,13 @@ class TestMethods:
         distances = squareform(pdist(plane(15)))
         assert embed(distances**3, "nonmetric").stress < 0.02 < 0.2 < embed(distances**3, "metric").stress
 
-    def test_nonmetric_takes_a_distance_of_zero_for_the_smallest(self):
-        """Two models with the same errors belong together on the map."""
-        points = plane(12)
-        points[1] = points[0]
-        found = embed(squareform(pdist(points)), "nonmetric").points
-        near = squareform(pdist(found))
-        assert near[0, 1] <= np.sort(near[0])[2] + 1e-9
+    @pytest.mark.parametrize("seed", range(5))
+    def test_nonmetric_keeps_models_at_distance_zero_together(self, seed):
+        """Even where their other distances would draw them apart."""
+        upper = np.triu(np.random.default_rng(seed).uniform(0.5, 2, (6, 6)), 1)
+        upper[0, 1] = 0
+        on_map = pdist(embed(upper + upper.T, "nonmetric").points)
+        assert on_map[0] < 0.3 * np.median(on_map)
 
     @pytest.mark.parametrize("method", HERE)
     def test_same_seed_same_map(self, method):
@@ -136,6 +136,15 @@ class TestStress:
         assert kruskal_stress(distances, points) == pytest.approx(expected)
         assert kruskal_stress(distances, points, ordinal=True) == 0
 
+    def test_ordinal_stress_of_a_map_in_reverse_order(self):
+        """Map distances 5, 4, 3 for true ones 3 < 4 < 5: the best increasing fit is 4, 4, 4."""
+        distances = np.array([[0, 3, 4], [3, 0, 5], [4, 5, 0]], dtype=float)
+        points = np.array([[4, 0], [0, 3], [0, 0]], dtype=float)
+        assert kruskal_stress(distances, points, ordinal=True) == pytest.approx(math.sqrt(2 / 50))
+
+    def test_ordinal_stress_may_tell_equal_distances_apart(self):
+        assert kruskal_stress(1 - np.eye(3), np.array([[4.0, 0], [0, 3], [0, 0]]), ordinal=True) == 0
+
 
 class TestProcrustes:
     @given(st.integers(0, 1000), st.floats(0, 6), st.booleans())
@@ -163,14 +172,22 @@ class TestPlace:
     @pytest.mark.parametrize("seed", range(5))
     def test_no_place_on_a_grid_is_better(self, seed):
         distances = high(30, seed)
-        points = embed(distances).points[1:]
+        points = embed(distances).points
+        for k in range(30):
+            others = np.delete(points, k, axis=0)
+            apart = np.delete(distances[k], k)
 
-        def misfit(spots):
-            return np.square(cdist(spots, points) - distances[0, 1:]).sum(1)
+            def misfit(spots, others=others, apart=apart):
+                return np.square(cdist(spots, others) - apart).sum(1)
 
-        reach = np.linspace(1.5 * points.min(), 1.5 * points.max(), 80)
-        grid = np.stack(np.meshgrid(reach, reach), -1).reshape(-1, 2)
-        assert misfit(place(distances[0, 1:], points)[None])[0] <= misfit(grid).min()
+            reach = np.linspace(1.5 * points.min(), 1.5 * points.max(), 60)
+            grid = np.stack(np.meshgrid(reach, reach), -1).reshape(-1, 2)
+            assert misfit(place(apart, others)[None])[0] <= misfit(grid).min()
+
+    def test_a_point_aside_of_a_line_finds_its_way_off_the_line(self):
+        line = np.stack([np.linspace(0, 3, 9), np.zeros(9)], axis=1)
+        found = place(cdist([[1.0, 0.5]], line)[0], line)
+        assert np.abs(found) == pytest.approx([1.0, 0.5], abs=1e-3)
 
     def test_a_model_that_is_on_the_map_stays_near_its_place(self):
         points = plane(12)

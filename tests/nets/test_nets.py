@@ -61,6 +61,14 @@ def test_shared_rows_equal_a_loop_over_members(net):
     torch.testing.assert_close(net.apply(stack(members), x), loop)
 
 
+def test_large_images_take_another_route_to_the_same_convolution():
+    net = ConvNet(side=64, channels_in=1, width=2, classes=4)
+    members = [net.init(Seeds(k)) for k in range(K)]
+    x = torch.randn(K, 4, 1, 64, 64, generator=torch.Generator().manual_seed(0))  # 2^14 pixels a member
+    loop = torch.stack([net.apply(params, own) for params, own in zip(members, x, strict=True)])
+    torch.testing.assert_close(net.apply(stack(members), x), loop)
+
+
 def test_gradients_match_finite_differences(net):
     params, x = stack(pool(net)), rows(net, K, 2)
     leaves = [value.requires_grad_() for value in params.values()]
@@ -117,8 +125,8 @@ def test_mlp_is_a_torch_sequential():
 
 def test_convnet_is_a_torch_sequential():
     net, params = NETS["convnet"], pool(NETS["convnet"])[0]
-    blocks = [nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 6, 3, padding=1), nn.ReLU()]
-    peer = nn.Sequential(*blocks, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 4)).double()
+    blocks = [nn.Conv2d(2, 3, 3, 2, 1), nn.ReLU(), nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU()]
+    peer = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(24, 4)).double()
     peer.load_state_dict(dict(zip(peer.state_dict(), params.values(), strict=True)))
     torch.testing.assert_close(net.apply(params, rows(net, B)), peer(rows(net, B)))
 
