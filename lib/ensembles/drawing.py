@@ -29,6 +29,7 @@ RULE_STYLE = {
 }
 SPLIT_TITLES = {"id_val": "ID validation", "id_test": "ID test", "ood": "OOD"}
 GREY = "#9CA3AF"
+WIDTHS = np.linspace(5, 1, len(SEQUENTIAL))  # paths often coincide: the wide ones lie below and stay visible
 
 
 def draw_domains(domains: Domains, per_domain: int = 8) -> Figure:
@@ -73,12 +74,13 @@ def draw_accuracy_by_size(outcome: Outcome) -> Figure:
     fig, axes = plt.subplots(1, 3, figsize=(11, 3.6))
     evaluator = outcome.evaluator
     for ax, (split, title) in zip(axes, SPLIT_TITLES.items(), strict=True):
-        for rule in SEQUENTIAL:
+        for width, rule in zip(WIDTHS, SEQUENTIAL, strict=True):
             colour, marker, dash = RULE_STYLE[rule]
             trace = outcome.selections[rule].trace
             kept = [step.members for step in trace if step.accepted]
             tried = [(*before.members, step.candidate) for before, step in zip(trace, trace[1:], strict=False) if not step.accepted]
-            ax.plot([len(m) for m in kept], _accuracy(evaluator, kept, split), color=colour, ls=dash, marker=marker, ms=5, label=rule)
+            look = {"color": colour, "ls": dash, "marker": marker, "lw": width, "ms": 4 + width}
+            ax.plot([len(m) for m in kept], _accuracy(evaluator, kept, split), label=rule, **look)
             if split == "id_val" and tried and rule in ("greedy", "greedier"):
                 offset = -0.12 if rule == "greedy" else 0.12
                 sizes = np.array([len(m) for m in tried]) + offset
@@ -125,11 +127,11 @@ def draw_diversity_by_size(outcome: Outcome) -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(9, 3.4))
     for ax, (name, title) in zip(axes, (("d_D ood", "$d_D$ on OOD data"), ("d_E", "$d_E$")), strict=True):
         matrix = outcome.distances[name]
-        for rule in SEQUENTIAL:
+        for width, rule in zip(WIDTHS, SEQUENTIAL, strict=True):
             colour, marker, dash = RULE_STYLE[rule]
             soups = [step.members for step in outcome.selections[rule].curve if len(step.members) > 1]
             values = [set_diversity(matrix, members).value for members in soups]
-            ax.plot([len(m) for m in soups], values, color=colour, marker=marker, ls=dash, ms=5, label=rule)
+            ax.plot([len(m) for m in soups], values, color=colour, marker=marker, ls=dash, lw=width, ms=4 + width, label=rule)
         ax.axhline(set_diversity(matrix, range(len(matrix))).value, color="black", lw=1, ls=(0, (1, 2)), label="all models")
         ax.set(xlabel="ingredients in the soup", ylabel=f"mean pairwise {title}")
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -215,11 +217,11 @@ def draw_maps(outcome: Outcome, points: dict[Members, int], maps: dict[str, Embe
         xy = found.points
         ax.scatter(*xy[: len(ood)].T, s=sizes, color=GREY, alpha=0.6, linewidths=0, label="ingredient (size: OOD)")
         ax.scatter(*xy[points[()]], marker="X", s=70, color="black", label=r"start $\theta_0$")
-        for rule, selection in outcome.selections.items():
+        for width, (rule, selection) in zip(np.linspace(5, 1, len(RULE_STYLE)), outcome.selections.items(), strict=True):
             colour, marker, dash = RULE_STYLE[rule]
             path = xy[[points[tuple(sorted(step.members))] for step in selection.curve]]
-            ax.plot(*path.T, color=colour, ls=dash, lw=1.3, alpha=0.9)
-            ax.scatter(*path[-1], color=colour, marker=marker, s=80, edgecolors="white", linewidths=0.8, label=rule, zorder=4)
+            ax.plot(*path.T, color=colour, ls=dash, lw=width, alpha=0.9)
+            ax.scatter(*path[-1], color=colour, marker=marker, s=50 + 30 * width, edgecolors="white", linewidths=0.8, label=rule, zorder=4)
         ax.set(xticks=[], yticks=[], aspect="equal")
         ax.set_title(f"{title}: stress {found.stress:.2f}, rank corr. {_number(found.rank_correlation)}")
     _legend_right(fig, axes[0][0])

@@ -27,6 +27,7 @@ class Setup:
 
     dataset: str
     net: str
+    activation: str
     backbone: str
     domains: list[str]
     n_models: int
@@ -146,7 +147,7 @@ def _small_net(setup: Setup, shape: tuple[int, ...], classes: int) -> Net:
     height, width = shape
     if setup.net == "convnet":
         return ConvNet(side=height, channels_in=1, width=setup.width, classes=classes)
-    return MLP((height * width, setup.width, setup.width, classes))
+    return MLP((height * width, setup.width, setup.width, classes), setup.activation)
 
 
 def _probed_backbone(setup: Setup, domains: Domains, splits: Mapping[str, Any], seeds: Seeds) -> tuple[Net, Params]:
