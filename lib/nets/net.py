@@ -6,7 +6,7 @@ Notation: K members, B rows of a batch, C classes. `params` maps a name to a ten
 
 import math
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -61,10 +61,29 @@ def affine(params: Params, name: str, h: Float[Tensor, "*members inputs B"]) -> 
     return weight @ h + bias
 
 
+class _AffineRows(torch.autograd.Function):
+    """h W^T + b whose gradient of W is the product g^T h, in W's own memory order; autograd would transpose h^T g."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.baddbmm(bias.unsqueeze(1), h, weight.mT)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        h, weight = ctx.saved_tensors
+        return (slope @ weight if ctx.needs_input_grad[0] else None), slope.mT @ h, slope.sum(1)
+
+
 def affine_rows(params: Params, name: str, h: Float[Tensor, "K ... inputs"]) -> Float[Tensor, "K ... outputs"]:
     """h W^T + b with rows first, for W [K, outputs, inputs]: what attention, norms and images want."""
-    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"].unsqueeze(1)
-    return torch.baddbmm(bias, h.flatten(1, -2), weight.mT).unflatten(1, h.shape[1:-1])
+    product = _AffineRows.apply(h.flatten(1, -2), params[f"{name}.weight"], params[f"{name}.bias"])
+    return product.unflatten(1, h.shape[1:-1])
 
 
 def as_members(params: Params, layout: Layout) -> tuple[Params, bool]:

@@ -26,7 +26,7 @@ class PhotographClassifier(nn.Module):
 
     def __init__(self, backbone: nn.Module, width: int, classes: int, seeds: Seeds) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, nn.Linear(width, classes)
+        self.backbone, self.dropout, self.head = backbone, nn.Dropout(), nn.Linear(width, classes)
         with torch.no_grad():
             for name, value in self.head.named_parameters():
                 value.copy_(fan_in_uniform(tuple(value.shape), width, seeds.child("head", name)))
@@ -36,7 +36,7 @@ class PhotographClassifier(nn.Module):
     def forward(self, x: UInt8[Tensor, "B 3 h w"]) -> Float[Tensor, "B C"]:
         """Logits."""
         pixels = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
-        return self.head(self.backbone(pixels).pooler_output.flatten(1))
+        return self.head(self.dropout(self.backbone(pixels).pooler_output.flatten(1)))
 
 
 def photograph_classifier(backbone: str, classes: int, seeds: Seeds) -> PhotographClassifier:

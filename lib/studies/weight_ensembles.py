@@ -39,7 +39,7 @@ class Params(StudyParams):
     noises: list[Share] = param([0.0, 0.1, 0.3], "standard deviations of input noise to draw from", min_length=1)
     smoothings: list[Share] = param([0.0, 0.1], "label smoothings to draw from", min_length=1)
     shared_start: bool = param(True, "all ingredients start from the same weights; false shows why they must")
-    accept: Literal["ge", "gt"] = param("ge", "a soup passes if its validation count is >= (ge) or > (gt) the best so far")
+    accept: Literal["ge", "gt"] = param("ge", "a soup passes if its validation count is at least (ge) or above (gt) the best so far")
     reference: Literal["soup", "first", "mean_pairwise"] = param("soup", "what the ranked rules measure distance from")
     rerank: bool = param(True, "ranked rules rank again after each addition")
     subset_size: int = param(4, "ingredients in a random subset", ge=2, le=64)
