@@ -17,7 +17,7 @@ def control(name: str, field: FieldInfo, value: Any, title: str = "") -> w.Value
     low, high = limits(field)
     kind = type_name(field)
     if kind == "bool":
-        return w.Checkbox(value=value, indent=False, **common)
+        return w.Checkbox(value=value, indent=False, layout=w.Layout(width="auto"), **common)
     if options := choices(field):
         return w.Dropdown(options=options, value=value, layout=w.Layout(width="auto"), **common)
     if None in (low, high):

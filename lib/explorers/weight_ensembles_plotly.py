@@ -12,21 +12,33 @@ from lib.explorers.weight_ensembles import RULES, Frame, Path
 SYMBOLS = {"o": "circle", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "s": "square", "P": "cross"}
 DASHES = {"-": "solid", "--": "dash", ":": "dot"}
 CURVES = ("id_test", "ood", "diversity")  # fields of a Path, one panel each
-NOWHERE = np.empty((0, 2))
 
 
-def make_figure() -> go.FigureWidget:
-    """An empty figure with every trace that a frame may fill: the map on the left, the curves on the right."""
-    figure = go.FigureWidget(make_subplots(
-        rows=3, cols=2, specs=[[{"rowspan": 3}, {}], [None, {}], [None, {}]], column_widths=[0.62, 0.38],
-        horizontal_spacing=0.08, vertical_spacing=0.05, shared_xaxes=True,
-    ))  # fmt: skip
+def make_figure(frame: Frame) -> go.FigureWidget:
+    """The live figure of a frame: the map on the left, the curves on the right.
+
+    It is drawn as a plain figure first, so that a page which connects only after the notebook has run (Voila) finds
+    everything in the widget's first state.
+    """
+    figure = _empty()
+    update(figure, frame, None)
+    live = go.FigureWidget(figure)
+    live._config = {**live._config, "responsive": True, "displaylogo": False}
+    return live
+
+
+def _empty() -> go.Figure:
+    """A figure with every trace that a frame may fill."""
+    figure = make_subplots(
+        rows=3, cols=2, specs=[[{"rowspan": 3}, {}], [None, {}], [None, {}]], column_widths=[0.6, 0.4],
+        horizontal_spacing=0.15, vertical_spacing=0.05, shared_xaxes=True,
+    )  # fmt: skip
     for trace, row, col in _traces():
         figure.add_trace(trace, row=row, col=col)
     figure.update_layout(
-        template="plotly_white", height=560, margin={"l": 10, "r": 10, "t": 36, "b": 40}, hovermode="closest",
+        template="plotly_white", height=560, autosize=True, margin={"l": 10, "r": 10, "t": 36, "b": 40}, hovermode="closest",
         legend={"orientation": "h", "y": -0.08, "x": 0, "itemclick": False, "itemdoubleclick": False},
-        font={"size": 12}, dragmode="pan",
+        font={"size": 12}, dragmode="pan", title={"text": "", "font": {"size": 14}, "x": 0.01},
     )  # fmt: skip
     figure.update_xaxes(showticklabels=False, zeroline=False, row=1, col=1)
     figure.update_yaxes(showticklabels=False, zeroline=False, scaleanchor="x", row=1, col=1)
@@ -54,9 +66,9 @@ def _traces() -> list[tuple[go.Scatter, int, int]]:
         path = go.Scatter(name=f"path {rule}", mode="lines+markers", line=line, marker=arrow, hoverinfo="skip", showlegend=False, x=[], y=[])
         rows.append((path, 1, 1))
     ring = {"color": "rgba(0,0,0,0)", "line": {"width": 2.5}}
-    bar = {"thickness": 10, "len": 0.42, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "title": {"side": "right"}}
+    bar = {"thickness": 10, "len": 0.6, "x": 0.515, "xanchor": "left", "y": 1, "yanchor": "top", "title": {"side": "right"}}
     rows += [
-        (dots("ingredients", colorscale="Viridis", colorbar=bar, line={"color": "white", "width": 1}, sizemode="area"), 1, 1),
+        (dots("ingredients", colorscale="Viridis", colorbar=bar, line={"color": "white", "width": 1}, sizemode="diameter"), 1, 1),
         (dots("members", **ring), 1, 1),
         (dots("rejected", symbol="x-thin", size=9, line={"width": 1.5}), 1, 1),
         (dots("trial", symbol="circle-open-dot", size=26, opacity=0.55, line={"width": 2}), 1, 1),
@@ -79,16 +91,41 @@ def _traces() -> list[tuple[go.Scatter, int, int]]:
     return rows
 
 
-def update(figure: go.FigureWidget, frame: Frame, before: Frame | None) -> None:
-    """Bring the figure to `frame` in one message to the front end; curves and map limits are sent only when they changed."""
-    trace = {each.name: each for each in figure.data}
+def update(figure: go.Figure | go.FigureWidget, frame: Frame, before: Frame | None) -> None:
+    """Bring the figure to `frame`; curves and map limits are sent only when they changed.
+
+    Every message sets the same dotted properties on all traces it names. (A batch over traces with different properties makes
+    plotly send blanks for the missing ones, which resets them in the browser.)
+    """
+    send = _Sender(figure)
     same = before is not None and _still(before) == _still(frame)
-    with figure.batch_update():
-        _map(trace, frame)
-        _cursor(trace, frame)
-        if not same:
-            _curves(trace, frame)
-            _limits(figure, frame)
+    send.points(_map(frame) | _cursor(frame) | ({} if same else _curves(frame)))
+    _marks(send, frame)
+    if not same:
+        send.values({rule: {"showlegend": any(path.rule == rule for path in frame.paths)} for rule in RULES})
+        _limits(figure, frame)
+
+
+class _Sender:
+    """Restyles traces by name."""
+
+    def __init__(self, figure: go.Figure) -> None:
+        self.figure, self.index = figure, {trace.name: i for i, trace in enumerate(figure.data)}
+
+    def points(self, places: dict[str, tuple[Any, Any]]) -> None:
+        """New x and y of many traces in one message."""
+        x, y = ([_plain(pair[axis]) for pair in places.values()] for axis in (0, 1))
+        self.figure.plotly_restyle({"x": x, "y": y}, [self.index[name] for name in places])
+
+    def values(self, by_trace: dict[str, dict[str, Any]]) -> None:
+        """New values of the same properties for some traces, in one message."""
+        keys = next(iter(by_trace.values()))
+        data = {key: [_plain(found[key]) for found in by_trace.values()] for key in keys}
+        self.figure.plotly_restyle(data, [self.index[name] for name in by_trace])
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _still(frame: Frame) -> tuple:
@@ -97,69 +134,84 @@ def _still(frame: Frame) -> tuple:
     return s.method, s.distance, s.embedding, s.rules, s.show_start, s.show_soups
 
 
-def _put(trace: go.Scatter, points: np.ndarray, **more: Any) -> None:
-    trace.update(x=points[:, 0], y=points[:, 1], **more)
-
-
-def _map(trace: dict[str, go.Scatter], frame: Frame) -> None:
-    spread = frame.ood - frame.ood.min()
-    size = 9 + 13 * spread / max(float(spread.max()), 1e-9)
-    marker = {"size": size, "sizemode": "diameter", "color": frame.colours, "colorbar": {"title": {"text": frame.colour_title}}}
-    _put(trace["ingredients"], frame.ingredients, text=frame.hover, marker=marker)
-    _put(trace["soups"], frame.soups, text=frame.soup_hover)
-    _put(trace["start"], frame.start)
-    shown = {path.rule: path for path in frame.paths}
-    for rule in RULES:
-        _put(trace[f"path {rule}"], shown[rule].soups if rule in shown else NOWHERE)
-    rings = [(path, point, 24 + 7 * i) for i, path in enumerate(frame.paths) for point in path.members]
-    _put(trace["members"], _points([p for _, p, _ in rings]), marker={
-        "size": [s for _, _, s in rings], "line": {"color": [_colour(path) for path, _, _ in rings]},
-    })  # fmt: skip
-    crosses = [(path, point) for path in frame.paths for point in path.rejected]
-    _put(trace["rejected"], _points([p for _, p in crosses]), marker={"line": {"color": [_colour(path) for path, _ in crosses]}})
-    tried = [path for path in frame.paths if path.trial is not None]
-    _put(trace["trial"], _points([path.trial for path in tried]), marker={"color": [_colour(path) for path in tried]})
-    ends = [path for path in frame.paths if path.finished]
-    _put(trace["ends"], _points([path.soups[-1] for path in ends]), marker={"color": [_colour(path) for path in ends]})
-    _put(trace["manual"], NOWHERE if frame.manual is None else frame.manual.point[None])
-
-
-def _points(rows: list[np.ndarray | None]) -> np.ndarray:
-    return np.array(rows, dtype=float).reshape(-1, 2)
+def _xy(points: np.ndarray | list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.array(points, dtype=float).reshape(-1, 2).T
+    return x, y
 
 
 def _colour(path: Path) -> str:
     return RULE_STYLE[path.rule][0]
 
 
-def _curves(trace: dict[str, go.Scatter], frame: Frame) -> None:
+def _rings(frame: Frame) -> list[tuple[Path, np.ndarray, int]]:
+    """A ring around every member, wider for each further rule so that all stay visible."""
+    return [(path, point, 24 + 7 * i) for i, path in enumerate(frame.paths) for point in path.members]
+
+
+def _crosses(frame: Frame) -> list[tuple[Path, np.ndarray]]:
+    return [(path, point) for path in frame.paths for point in path.rejected]
+
+
+def _map(frame: Frame) -> dict[str, tuple[Any, Any]]:
+    """Places of everything on the map."""
     shown = {path.rule: path for path in frame.paths}
-    for rule in RULES:
-        path = shown.get(rule)
-        for curve in CURVES:
-            values = getattr(path, curve) if path else []
-            trace[f"{curve} {rule}"].update(x=np.arange(len(values)), y=values)
-        trace[rule].showlegend = path is not None
+    places = {
+        "ingredients": frame.ingredients,
+        "soups": frame.soups,
+        "start": frame.start,
+        "members": [point for _, point, _ in _rings(frame)],
+        "rejected": [point for _, point in _crosses(frame)],
+        "trial": [path.trial for path in frame.paths if path.trial is not None],
+        "ends": [path.soups[-1] for path in frame.paths if path.finished],
+        "manual": [] if frame.manual is None else [frame.manual.point],
+    }
+    places |= {f"path {rule}": shown[rule].soups if rule in shown else [] for rule in RULES}
+    return {name: _xy(points) for name, points in places.items()}
 
 
-def _cursor(trace: dict[str, go.Scatter], frame: Frame) -> None:
+def _marks(send: _Sender, frame: Frame) -> None:
+    """Sizes, colours and hover texts."""
+    spread = frame.ood - frame.ood.min()
+    size = 10 + 14 * spread / max(float(spread.max()), 1e-9)
+    look = {"text": frame.hover, "marker.size": size, "marker.color": frame.colours}
+    send.values({"ingredients": look | {"marker.colorbar.title.text": frame.colour_title}})
+    send.values({"soups": {"text": frame.soup_hover}})
+    rings = _rings(frame)
+    send.values({"members": {"marker.size": [size for _, _, size in rings], "marker.line.color": [_colour(path) for path, _, _ in rings]}})
+    send.values({"rejected": {"marker.line.color": [_colour(path) for path, _ in _crosses(frame)]}})
+    trial, ends = ([_colour(p) for p in frame.paths if p.trial is not None], [_colour(p) for p in frame.paths if p.finished])
+    send.values({"trial": {"marker.color": trial}, "ends": {"marker.color": ends}})
+
+
+def _curves(frame: Frame) -> dict[str, tuple[Any, Any]]:
+    """The curves over all steps."""
+    shown = {path.rule: path for path in frame.paths}
+    lines = {f"{curve} {rule}": getattr(shown[rule], curve) if rule in shown else [] for rule in RULES for curve in CURVES}
+    return {name: (list(range(len(values))), values) for name, values in lines.items()}
+
+
+def _cursor(frame: Frame) -> dict[str, tuple[Any, Any]]:
     """A vertical line at the step, and each rule's values there."""
     shown, t = {path.rule: path for path in frame.paths}, frame.state.step
+    places: dict[str, tuple[Any, Any]] = {}
     for curve in CURVES:
         for rule in RULES:
             values = getattr(shown[rule], curve) if rule in shown else []
             at = [min(t, len(values) - 1)] if values else []
-            trace[f"{curve} now {rule}"].update(x=at, y=[values[i] for i in at])
+            places[f"{curve} now {rule}"] = (at, [values[i] for i in at])
         known = [v for path in frame.paths for v in getattr(path, curve) if v is not None]
-        trace[f"cursor {curve}"].update(x=[t, t] if known else [], y=[min(known), max(known)] if known else [])
+        room = 0.1 * (max(known) - min(known)) or 0.5 if known else 0
+        places[f"cursor {curve}"] = ([t, t], [min(known) - room, max(known) + room]) if known else ([], [])
+    return places
 
 
-def _limits(figure: go.FigureWidget, frame: Frame) -> None:
+def _limits(figure: go.Figure, frame: Frame) -> None:
     """Limits that hold for every step, so that the map stays where it is."""
     points = np.vstack([frame.ingredients, frame.soups, frame.start])
     low, high = points.min(0), points.max(0)
     pad = 0.08 * float((high - low).max() or 1)
-    figure.layout.xaxis.range = [low[0] - pad, high[0] + pad]
-    figure.layout.yaxis.range = [low[1] - pad, high[1] + pad]
-    figure.layout.xaxis2.range = figure.layout.xaxis3.range = figure.layout.xaxis4.range = [-0.5, frame.n_steps + 0.5]
-    figure.layout.title = {"text": f"Map by {frame.state.distance}", "font": {"size": 14}, "x": 0.01}
+    steps = [-0.5, frame.n_steps + 0.5]
+    figure.plotly_relayout({
+        "xaxis.range": [low[0] - pad, high[0] + pad], "yaxis.range": [low[1] - pad, high[1] + pad],
+        "xaxis2.range": steps, "xaxis3.range": steps, "xaxis4.range": steps, "title.text": f"Map by {frame.state.distance}",
+    })  # fmt: skip

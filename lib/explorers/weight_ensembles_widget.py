@@ -25,8 +25,8 @@ class DistanceExplorer:
     def __init__(self, explorer: Explorer, schema: Mapping[str, FieldInfo]) -> None:
         self.explorer = explorer
         self.state = State(held_out=next(iter(explorer.outcomes)))
-        self.figure = make_figure()
-        self._shown: Frame | None = None
+        self._shown = explorer.frame(self.state)
+        self.figure = make_figure(self._shown)
         self._busy = False
         self._make_controls(schema)
         self._watch()

@@ -48,7 +48,7 @@ class ConvNet:
         return shapes | {"head.weight": (self.classes, inputs * side**2), "head.bias": (self.classes,)}
 
     def init(self, seeds: Seeds) -> Params:
-        """Fresh parameters, uniform by fan-in as in torch.nn.Conv2d [he2015]."""
+        """Fresh parameters, uniform by fan-in as in torch.nn.Conv2d."""
         layout, params = self.layout(), {}
         for name in (*(f"conv{i}" for i in range(self.depth)), "head"):
             params |= affine_init(layout, name, seeds)

@@ -49,7 +49,7 @@ class MLP:
         return shapes
 
     def init(self, seeds: Seeds) -> Params:
-        """Fresh parameters, uniform by fan-in as in torch.nn.Linear [he2015]."""
+        """Fresh parameters, uniform by fan-in as in torch.nn.Linear."""
         layout, params = self.layout(), {}
         for i in range(len(self.sizes) - 1):
             params |= affine_init(layout, f"layer{i}", seeds)

@@ -38,7 +38,7 @@ class Net(Protocol):
 
 
 def fan_in_uniform(shape: tuple[int, ...], fan_in: int, seeds: Seeds) -> Tensor:
-    """Entries from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as torch.nn.Linear and Conv2d start theirs [he2015]."""
+    """Entries from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as torch.nn.Linear and Conv2d start theirs."""
     return torch.empty(shape).uniform_(-1, 1, generator=seeds.torch()).div_(math.sqrt(fan_in))
 
 

@@ -50,7 +50,7 @@ class Transformer:
         return shapes
 
     def init(self, seeds: Seeds) -> Params:
-        """Embeddings N(0, 1/width), affine maps uniform by fan-in [he2015], norms at gain 1 and shift 0."""
+        """Embeddings N(0, 1/width), affine maps uniform by fan-in, norms at gain 1 and shift 0."""
         layout, params = self.layout(), {}
         for name in ("token", "place"):
             draw = torch.randn(layout[name], generator=seeds.child(name).torch())
@@ -99,7 +99,7 @@ class Transformer:
             raise ValueError(f"x: tokens {int(low)} to {int(high)}, allowed are 0 to {self.vocabulary - 1}")
         table, place = params["token"], params["place"]
         member = torch.arange(len(table), device=x.device).view(-1, 1, 1)
-        return table[member, x] + place[:, None, : x.shape[-1]]
+        return table[member, x.long()] + place[:, None, : x.shape[-1]]
 
     def _attend(self, params: Params, block: str, h: Float[Tensor, "K B T d"]) -> Float[Tensor, "K B T d"]:
         """Self-attention, members and rows folded into one batch axis."""

@@ -79,6 +79,8 @@ def member_bags(subsets: Sequence[Tensor] | None, members: int, rows: int) -> li
     for k, bag in enumerate(subsets):
         if len(bag) == 0:
             raise ValueError(f"subsets: member {k} has no rows, allowed is one or more")
+        if bag.dtype not in (torch.int64, torch.int32):
+            raise ValueError(f"subsets: member {k} has dtype {bag.dtype}, allowed are row numbers, int64 or int32")
         if bag.min() < 0 or bag.max() >= rows:
             raise ValueError(f"subsets: member {k} has rows {bag.min()} to {bag.max()}, allowed are 0 to {rows - 1}")
     return [bag.cpu() for bag in subsets]
@@ -86,7 +88,7 @@ def member_bags(subsets: Sequence[Tensor] | None, members: int, rows: int) -> li
 
 @torch.no_grad()
 def _trial(net: Net, x: Tensor, rows: Tensor) -> tuple[int, int]:
-    """Number of classes and of dropout sites, from one row through one member."""
+    """Number of classes and of dropout sites, from two rows (batch statistics want two) through one member."""
     sites = 0
 
     def count(h: Tensor) -> Tensor:
@@ -94,5 +96,5 @@ def _trial(net: Net, x: Tensor, rows: Tensor) -> tuple[int, int]:
         sites += 1
         return h
 
-    logits = net.apply(split(rows[:1], net.layout()), x[:1], drop=count)
+    logits = net.apply(split(rows[:1], net.layout()), x[:2], drop=count)
     return logits.shape[-1], sites

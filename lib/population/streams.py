@@ -35,16 +35,16 @@ class Order:
 
 
 class Blocks:
-    """Serves `draw(steps)`, a block [K, steps, ...], one step at a time and draws the next when it is used up."""
+    """Serves `draw()`, a block [K, steps, ...], one step at a time and draws the next when it is used up."""
 
-    def __init__(self, steps: int, draw: Callable[[int], Tensor]) -> None:
+    def __init__(self, steps: int, draw: Callable[[], Tensor]) -> None:
         self.steps, self.draw = steps, draw
 
     def at(self, step: int) -> Tensor:
         """The numbers [K, ...] of this step."""
         slot = step % self.steps
         if slot == 0:
-            self.block = self.draw(self.steps)
+            self.block = self.draw()
         return self.block[:, slot]
 
 
@@ -66,10 +66,10 @@ class Feed:
         inputs, targets = (table.index_select(0, rows).unflatten(0, self.shape) for table in (self.x, self.y))
         return (inputs if self.noises is None else inputs.add_(self.noises.at(step))), targets
 
-    def _draw_rows(self, steps: int) -> Int[Tensor, "K steps B"]:
+    def _draw_rows(self) -> Int[Tensor, "K steps B"]:
         members, batch = self.shape
-        rows = torch.stack([order.take(steps * batch) for order in self.orders])
-        return rows.view(members, steps, batch).to(self.x.device)
+        rows = torch.stack([order.take(ORDER_STEPS * batch) for order in self.orders])
+        return rows.view(members, ORDER_STEPS, batch).to(self.x.device)
 
     def _noises(self) -> Blocks:
         members, batch = self.shape
@@ -77,7 +77,7 @@ class Feed:
         block = self.x.new_zeros(members, _steps(shape), *shape)
         noisy = _generators(self.noise, self.seeds, ("noise",), self.x.device)
 
-        def draw(steps: int) -> Tensor:
+        def draw() -> Tensor:
             for k, generator in noisy:
                 block[k].normal_(0, float(self.noise[k]), generator=generator)
             return block
@@ -93,7 +93,7 @@ class Dropout:
     """
 
     def __init__(self, rate: Float[Tensor, "K"], seeds: Sequence[Seeds]) -> None:
-        self.rate, self.seeds = rate, seeds
+        self.seeds = seeds
         self.zeroed = (rate * LEVELS).round().clamp(max=LEVELS - 1)
         self.sites: list[Blocks] = []
 
@@ -118,7 +118,7 @@ class Dropout:
         scale = (LEVELS / (LEVELS - self.zeroed)).to(h).unsqueeze(1)
         dropping = _generators(self.zeroed, self.seeds, ("dropout", len(self.sites)), h.device)
 
-        def draw(steps: int) -> Tensor:
+        def draw() -> Tensor:
             for k, generator in dropping:
                 bits[k].random_(-(2**63), None, generator=generator)
             kept = bits.view(torch.int16)[:, :units].ge_(below)

@@ -65,7 +65,7 @@ def train(
     rows, each = start_rows(net, initial, members), hyper.per_member(members)
     check_data(net, x, y, rows, each)
     bags, own = member_bags(subsets, members, len(x)), [seeds.child("member", k) for k in range(members)]
-    losses = rows.new_empty(steps, members)
+    y, losses = (y if y.is_floating_point() else y.long()), rows.new_empty(steps, members)
     for first in range(0, members, at_once):
         ks = slice(first, first + at_once)
         lanes = {name: value[ks] for name, value in each.items()}

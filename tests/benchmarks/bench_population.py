@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from lib.nets import MLP, ConvNet, Net, Transformer
-from lib.population import Hyperparameters, evaluate, train, unstack
+from lib.nets import MLP, ConvNet, Net, Params, Transformer
+from lib.population import Hyperparameters, Population, evaluate, stack, train, unstack
 from lib.population.streams import Feed
 from lib.seeds import Seeds
 
@@ -146,9 +146,14 @@ def loop(case: Case, adam: str, device: str, members: int, steps: int) -> list[n
     return trained
 
 
-def population(case: Case, device: str, steps: int, **changes: object):
+def starts(case: Case) -> list[Params]:
+    """A start of its own for each member, as the peer's modules have."""
+    return [case.net.init(Seeds(0).child("start", k)) for k in range(case.members)]
+
+
+def population(case: Case, device: str, steps: int, **changes: object) -> Population:
     """Ours."""
-    start = {name: value.to(device) for name, value in case.net.init(Seeds(0)).items()}
+    start = {name: value.to(device) for name, value in stack(starts(case)).items()}
     hyper = Hyperparameters(lr=1e-3, weight_decay=1e-4, **(case.hyper | changes))
     return train(case.net, start, case.x.to(device), case.y.to(device), members=case.members, steps=steps, batch_size=case.batch,
                  hyper=hyper, seeds=Seeds(0), subsets=case.bags(case.held_in))  # fmt: skip
@@ -189,14 +194,14 @@ def difference(case: Case, device: str, steps: int = 10) -> float:
         feed = Feed(
             case.x.to(device), case.y.to(device), bags[k : k + 1], case.batch, torch.zeros(1), [Seeds(0).child("member", k)]
         )
-        params = {name: value.to(device).requires_grad_() for name, value in case.net.init(Seeds(0)).items()}
+        params = {name: value.to(device).requires_grad_() for name, value in starts(case)[k].items()}
         optimiser = torch.optim.Adam(params.values(), lr=1e-3, weight_decay=1e-4)
         for step in range(steps):
             (inputs,), (targets,) = feed.at(step)
             optimiser.zero_grad()
             F.cross_entropy(case.net.apply(params, inputs), targets, label_smoothing=smoothing).backward()
             optimiser.step()
-        worst = max(worst, *(float((ours[k][name] - value).abs().max()) for name, value in params.items()))
+        worst = max(worst, *(float((ours[k][name] - value.detach()).abs().max()) for name, value in params.items()))
     return worst
 
 
@@ -224,12 +229,22 @@ def compare(case: Case, device: str, repeats: int) -> dict:
     gflops = case.members * case.steps * case.batch * case.flops / seconds / 1e9
     own, theirs = accuracies(case, adam, device)
     return {
-        "name": f"population training, {case.name}", "ours_s": seconds, "peer": f"loop of torch modules, {adam} Adam",
-        "peer_s": statistics.median(peers), "ratio": statistics.median(ratios), "noise": high - low, "repeats": repeats, "device": device,
-        "size": f"K={case.members}, batch {case.batch}, {case.steps} steps", "threads": torch.get_num_threads(),
-        "gflops": gflops, "fraction_of_matmul": gflops / rate, "accuracy": own, "peer_accuracy": theirs,
+        "name": f"population training, {case.name}",
+        "ours_s": seconds,
+        "peer": f"loop of torch modules, {adam} Adam",
+        "peer_s": statistics.median(peers),
+        "ratio": statistics.median(ratios),
+        "noise": high - low,
+        "repeats": repeats,
+        "device": device,
+        "size": f"K={case.members}, batch {case.batch}, {case.steps} steps",
+        "threads": torch.get_num_threads(),
+        "gflops": gflops,
+        "fraction_of_matmul": gflops / rate,
+        "accuracy": own,
+        "peer_accuracy": theirs,
         "largest_difference": difference(case, device),
-    }  # fmt: skip
+    }
 
 
 def rows(device: str = "cpu", repeats: int = 5) -> list[dict]:
@@ -246,4 +261,4 @@ def rows(device: str = "cpu", repeats: int = 5) -> list[dict]:
 
 if __name__ == "__main__":
     for row in rows():
-        print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
+        print({key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in row.items()})

@@ -184,6 +184,10 @@ def test_soft_targets_that_are_one_hot_train_as_class_numbers():
     same(hard.params, soft.params, atol=1e-10)
 
 
+def test_narrow_label_types_are_class_numbers_too():
+    assert equal(run().params, run(y=Y.to(torch.uint8)).params)
+
+
 def test_bags_smaller_than_a_batch_wrap_around():
     population = run(2, subsets=[torch.tensor([3]), torch.tensor([1, 2])])
     assert population.losses.isfinite().all()

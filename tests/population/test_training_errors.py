@@ -44,6 +44,10 @@ BROKEN = stack([START, {name: value * torch.nan for name, value in START.items()
         ({"subsets": [torch.arange(3), torch.arange(0)]}, "subsets: member 1 has no rows"),
         ({"subsets": [torch.arange(3), torch.tensor([10])]}, "subsets: member 1 has rows 10 to 10, allowed are 0 to 9"),
         ({"subsets": [torch.arange(3), torch.tensor([-1])]}, "subsets: member 1 has rows -1 to -1"),
+        (
+            {"subsets": [torch.arange(3), torch.ones(10).bool()]},
+            "subsets: member 1 has dtype torch.bool, allowed are row numbers",
+        ),
         ({"hyper": Hyperparameters(lr=torch.ones(3))}, "lr: got 3 values, allowed are 1 or members = 2"),
         (
             {"net": TOKENS, "initial": TOKENS.init(Seeds(0)), "x": TEXT, "hyper": Hyperparameters(noise=0.1)},
