@@ -24,6 +24,7 @@ test: $(READY)
 
 test-notebooks: $(READY)
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest -m quick_size tests/notebooks
 
 lab: $(READY)
 	$(BIN)/studies lab

@@ -1,4 +1,4 @@
-"""Fixtures that all rooms share. Every test has outputs of its own; the data cache is the user's, so that nothing is fetched twice."""
+"""Fixtures that all rooms share. Outputs are a test's own; the data cache is the user's, so that nothing is fetched twice."""
 
 import os
 from pathlib import Path

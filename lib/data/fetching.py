@@ -43,9 +43,7 @@ def run_watched(command: list[str], folder: Path, progress: Progress) -> None:
     log = folder / "log.txt"
     with log.open("wb") as sink:
         try:
-            child = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
-            )
+            child = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
         except FileNotFoundError:
             raise SourceFailed(f"the program {command[0]} is not on this machine") from None
         _watch(child, folder, progress)

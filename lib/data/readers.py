@@ -19,9 +19,7 @@ GARMENTS = (
 )  # fmt: skip
 
 
-def image_splits(
-    splits: Mapping[str, "tuple[numpy.ndarray, numpy.ndarray]"], classes: Sequence[str]
-) -> "datasets.DatasetDict":
+def image_splits(splits: Mapping[str, "tuple[numpy.ndarray, numpy.ndarray]"], classes: Sequence[str]) -> "datasets.DatasetDict":
     """Pack splits of (images [n, h, w], labels [n]) with class names, keeping the images' dtype."""
     import datasets
 
@@ -49,9 +47,7 @@ def read_mnist_csv(path: Path) -> "datasets.DatasetDict":
     return image_splits({"train": (rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype("int64"))}, DIGITS)
 
 
-def read_idx_garments(
-    train_images: Path, train_labels: Path, test_images: Path, test_labels: Path
-) -> "datasets.DatasetDict":
+def read_idx_garments(train_images: Path, train_labels: Path, test_images: Path, test_labels: Path) -> "datasets.DatasetDict":
     """Fashion-MNIST's four gzipped IDX files: splits `train` and `test`."""
     pairs = {"train": (train_images, train_labels), "test": (test_images, test_labels)}
     return image_splits(

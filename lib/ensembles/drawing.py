@@ -1,5 +1,6 @@
 """Figures of the weight-ensembles study, drawn from outcomes; nothing is computed here that a table does not hold."""
 
+import itertools
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -78,13 +79,21 @@ def draw_accuracy_by_size(outcome: Outcome) -> Figure:
             colour, marker, dash = RULE_STYLE[rule]
             trace = outcome.selections[rule].trace
             kept = [step.members for step in trace if step.accepted]
-            tried = [(*before.members, step.candidate) for before, step in zip(trace, trace[1:], strict=False) if not step.accepted]
+            tried = [(*before.members, step.candidate) for before, step in itertools.pairwise(trace) if not step.accepted]
             look = {"color": colour, "ls": dash, "marker": marker, "lw": width, "ms": 4 + width}
             ax.plot([len(m) for m in kept], _accuracy(evaluator, kept, split), label=rule, **look)
             if split == "id_val" and tried and rule in ("greedy", "greedier"):
                 offset = -0.12 if rule == "greedy" else 0.12
                 sizes = np.array([len(m) for m in tried]) + offset
-                ax.scatter(sizes, _accuracy(evaluator, tried, split), s=12, facecolors="none", edgecolors=colour, linewidths=0.8, zorder=1)
+                ax.scatter(
+                    sizes,
+                    _accuracy(evaluator, tried, split),
+                    s=12,
+                    facecolors="none",
+                    edgecolors=colour,
+                    linewidths=0.8,
+                    zorder=1,
+                )
         level = _accuracy(evaluator, [outcome.selections["uniform"].members], split)[0]
         ax.axhline(level, color="black", lw=1, ls=(0, (1, 2)), label="uniform (all)")
         ax.set(title=title, xlabel="ingredients in the soup", ylabel="accuracy (%)" if split == "id_val" else "")
@@ -157,7 +166,10 @@ def draw_subsets(sample: SubsetSample) -> Figure:
     fig, ax = plt.subplots(figsize=(5.6, 3.8))
     scores = 100 * sample.scores
     ax.scatter(sample.diversity, scores, s=10, alpha=0.45, linewidths=0, color="#0072B2", label="random subset")
-    for place, label, marker, colour in ((sample.best, "best", "*", "#D55E00"), (sample.most_diverse, "most diverse", "X", "#000000")):
+    for place, label, marker, colour in (
+        (sample.best, "best", "*", "#D55E00"),
+        (sample.most_diverse, "most diverse", "X", "#000000"),
+    ):
         ax.scatter(sample.diversity[place], scores[place], s=110, marker=marker, color=colour, label=label, zorder=3)
     size = len(sample.subsets[0])
     ax.set(xlabel="diversity (mean pairwise $d_D$, OOD)", ylabel="OOD accuracy of the soup (%)")
@@ -221,7 +233,16 @@ def draw_maps(outcome: Outcome, points: dict[Members, int], maps: dict[str, Embe
             colour, marker, dash = RULE_STYLE[rule]
             path = xy[[points[tuple(sorted(step.members))] for step in selection.curve]]
             ax.plot(*path.T, color=colour, ls=dash, lw=width, alpha=0.9)
-            ax.scatter(*path[-1], color=colour, marker=marker, s=50 + 30 * width, edgecolors="white", linewidths=0.8, label=rule, zorder=4)
+            ax.scatter(
+                *path[-1],
+                color=colour,
+                marker=marker,
+                s=50 + 30 * width,
+                edgecolors="white",
+                linewidths=0.8,
+                label=rule,
+                zorder=4,
+            )
         ax.set(xticks=[], yticks=[], aspect="equal")
         ax.set_title(f"{title}: stress {found.stress:.2f}, rank corr. {_number(found.rank_correlation)}")
     _legend_right(fig, axes[0][0])

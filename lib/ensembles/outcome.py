@@ -107,8 +107,8 @@ def diversity_sample(outcome: Outcome, size: int, n_subsets: int, seeds: Seeds) 
 def convergence(outcome: Outcome) -> float:
     """1 - (spread of the sequential rules' final soups) / (largest spread of their soups at any size).
 
-    The spread at size t is the mean d_E over pairs of rules, each at its t-th soup or at its last; 0 means that the rules end as far
-    apart as they ever were, 1 that they end in the same soup.
+    The spread at size t is the mean d_E over pairs of rules, each at its t-th soup or at its last; 0 means that the rules end
+    as far apart as they ever were, 1 that they end in the same soup.
     """
     paths = [[step.members for step in outcome.selections[rule].curve] for rule in SEQUENTIAL]
     longest = max(map(len, paths))
@@ -185,7 +185,6 @@ def connectivity_pairs(matrix: Matrix) -> dict[str, tuple[int, int]]:
     pairs = list(combinations(range(len(matrix)), 2))
     values = [matrix[i, j] for i, j in pairs]
     return {"near": pairs[int(np.argmin(values))], "far": pairs[int(np.argmax(values))]}
-
 
 
 def gram_error(outcome: Outcome) -> float:

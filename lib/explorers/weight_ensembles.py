@@ -29,7 +29,11 @@ DISTANCES = {
 RULES = tuple(VARIANTS)
 SCORES = {"id_val": "ID validation", "id_test": "ID test", "ood": "OOD"}
 HYPERPARAMETERS = ("lr", "weight_decay", "dropout", "noise", "label_smoothing")
-COLOURS = {**{split: f"{title} accuracy (%)" for split, title in SCORES.items()}, **{name: name for name in HYPERPARAMETERS}, "model": "model"}
+COLOURS = {
+    **{split: f"{title} accuracy (%)" for split, title in SCORES.items()},
+    **{name: name for name in HYPERPARAMETERS},
+    "model": "model",
+}
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,9 @@ def _traces() -> list[tuple[go.Scatter, int, int]]:
         colour, symbol, dash = RULE_STYLE[rule]
         arrow = {"symbol": "arrow", "size": 11, "angleref": "previous", "color": colour}
         line = {"color": colour, "width": 2, "dash": DASHES[dash]}
-        path = go.Scatter(name=f"path {rule}", mode="lines+markers", line=line, marker=arrow, hoverinfo="skip", showlegend=False, x=[], y=[])
+        path = go.Scatter(
+            name=f"path {rule}", mode="lines+markers", line=line, marker=arrow, hoverinfo="skip", showlegend=False, x=[], y=[]
+        )
         rows.append((path, 1, 1))
     ring = {"color": "rgba(0,0,0,0)", "line": {"width": 2.5}}
     bar = {"thickness": 10, "len": 0.6, "x": 0.515, "xanchor": "left", "y": 1, "yanchor": "top", "title": {"side": "right"}}
@@ -83,7 +85,9 @@ def _traces() -> list[tuple[go.Scatter, int, int]]:
             quiet = {"showlegend": False, "x": [], "y": []}
             rows.append((go.Scatter(name=f"{curve} {rule}", mode="lines", line=line, hoverinfo="skip", **quiet), row, 2))
             hover = f"{rule}<br>step %{{x}}: %{{y:.3g}}<extra></extra>"
-            rows.append((go.Scatter(name=f"{curve} now {rule}", mode="markers", marker=mark, hovertemplate=hover, **quiet), row, 2))
+            rows.append(
+                (go.Scatter(name=f"{curve} now {rule}", mode="markers", marker=mark, hovertemplate=hover, **quiet), row, 2)
+            )
         rows.append((go.Scatter(name=rule, mode="lines+markers", line=line, marker=mark, x=[None], y=[None]), 1, 2))
     for row, curve in enumerate(CURVES, 1):
         dots_ = {"mode": "lines", "line": {"color": "#6B7280", "width": 1}, "hoverinfo": "skip", "showlegend": False}
@@ -177,7 +181,9 @@ def _marks(send: _Sender, frame: Frame) -> None:
     send.values({"ingredients": look | {"marker.colorbar.title.text": frame.colour_title}})
     send.values({"soups": {"text": frame.soup_hover}})
     rings = _rings(frame)
-    send.values({"members": {"marker.size": [size for _, _, size in rings], "marker.line.color": [_colour(path) for path, _, _ in rings]}})
+    send.values(
+        {"members": {"marker.size": [size for _, _, size in rings], "marker.line.color": [_colour(path) for path, _, _ in rings]}}
+    )
     send.values({"rejected": {"marker.line.color": [_colour(path) for path, _ in _crosses(frame)]}})
     trial, ends = ([_colour(p) for p in frame.paths if p.trial is not None], [_colour(p) for p in frame.paths if p.finished])
     send.values({"trial": {"marker.color": trial}, "ends": {"marker.color": ends}})

@@ -50,7 +50,9 @@ class DistanceExplorer:
             "show_soups": w.Checkbox(value=True, description="show soups", indent=False, layout=w.Layout(width="auto")),
             "show_start": w.Checkbox(value=True, description="show start", indent=False, layout=w.Layout(width="auto")),
         }
-        self.rules = {rule: w.ToggleButton(value=rule in state.rules, description=rule, layout=w.Layout(width="auto")) for rule in RULES}
+        self.rules = {
+            rule: w.ToggleButton(value=rule in state.rules, description=rule, layout=w.Layout(width="auto")) for rule in RULES
+        }
         for rule, button in self.rules.items():
             button.style = {"text_color": RULE_STYLE[rule][0], "font_weight": "bold"}
         self.step = w.IntSlider(value=0, min=0, max=1, description="step", layout=w.Layout(width="60%"))
@@ -135,14 +137,16 @@ def readout_html(frame: Frame) -> str:
     rank = "undefined" if frame.rank_correlation is None else f"{frame.rank_correlation:.2f}"
     cost = ", ".join(f"{escape(path.rule)} {path.step.n_evals}" for path in frame.paths) or "no rule selected"
     return (
-        f"<small>map: stress {frame.stress:.3f} (0 is exact, above 0.2 is poor), rank correlation of map and true distances {rank}. "
+        f"<small>map: stress {frame.stress:.3f} (0 is exact, above 0.2 is poor), rank correlation with the true distances {rank}. "
         f"Axes mean nothing, near means near. Soup evaluations so far: {cost}.</small>"
     )
 
 
 def table_html(frame: Frame) -> str:
     """One row per rule: what is tried in this step, against what, and with what success."""
-    head = "".join(f"<th>{t}</th>" for t in ("rule", "candidate", "correct (ID val)", "to reach", "accepted", "distance", "rank", "soup"))
+    head = "".join(
+        f"<th>{t}</th>" for t in ("rule", "candidate", "correct (ID val)", "to reach", "accepted", "distance", "rank", "soup")
+    )
     rows = []
     for path in frame.paths:
         s = path.step

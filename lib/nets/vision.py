@@ -51,8 +51,8 @@ def photograph_classifier(backbone: str, classes: int, seeds: Seeds) -> Photogra
     except OSError as error:
         reason = " ".join(str(error).split())[:200]
         raise BackboneUnavailable(
-            f"backbone: got {backbone!r}, which is neither a folder here nor to be had from the hub ({reason}). Ways to get it: connect to the "
-            f"hub once (it is cached), or save the model to a folder elsewhere with save_pretrained and give "
+            f"backbone: got {backbone!r}, which is neither a folder here nor to be had from the hub ({reason}). Ways to get it: connect to "
+            f"the hub once (it is cached), or save the model to a folder elsewhere with save_pretrained and give "
             f"{str(Path('that') / 'folder')!r} as backbone"
         ) from None
     return PhotographClassifier(body, body.config.hidden_sizes[-1], classes, seeds).eval()

@@ -55,7 +55,8 @@ def train(
     `initial`: one network's parameters (the shared start of a soup) or stacked ones [K, ...]. `x` [n, ...]: floats or
     token numbers. `y`: class numbers [n] or target distributions [n, C]. `subsets`: each member's bag, as row numbers
     into x; minibatches run through endlessly reshuffled epochs of the bag, so that all have `batch_size` rows.
-    `optimiser`: adam or sgd. `members_at_once` bounds memory. `progress(done, total)` is called after every step.
+    `optimiser`: adam or sgd. `members_at_once` bounds memory (a few large nets at once also fit a processor's cache
+    better than all). `progress(done, total)`, in members times steps, is called after every step.
     Member k draws from `seeds.child("member", k)` alone: its result does not depend on K, on the other members or on
     `members_at_once`, and a member that diverges does not touch the others. Device and dtype are those of `initial`.
     Errors: ValueError naming the argument for bad sizes, layouts, labels, bags or hyper-parameters.

@@ -49,7 +49,14 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="one JSON list")]
     studies = [find(slug).study for slug in slugs()]
     if as_json:
         rows = [
-            {"slug": s.slug, "title": s.title, "question": s.question, "paper": s.paper, "minutes": dict(s.minutes), "claims": len(s.claims)}
+            {
+                "slug": s.slug,
+                "title": s.title,
+                "question": s.question,
+                "paper": s.paper,
+                "minutes": dict(s.minutes),
+                "claims": len(s.claims),
+            }
             for s in studies
         ]
         typer.echo(json.dumps(rows, indent=1))

@@ -32,13 +32,17 @@ def _lock_mismatches() -> list[str]:
 def report() -> bool:
     """Print the report; False where something has to be mended before studies can run."""
     console, wrong = Console(highlight=False, soft_wrap=True), _lock_mismatches()
-    console.print(f"[bold]environment[/]  python {sys.version.split()[0]}, {'as locked' if not wrong else 'differs from the lock:'}")
+    console.print(
+        f"[bold]environment[/]  python {sys.version.split()[0]}, {'as locked' if not wrong else 'differs from the lock:'}"
+    )
     for line in wrong:
         console.print(f"  [red]{line}[/] (mend: make setup)")
     console.print(f"[bold]processor[/]    {processor()}, {threads()} threads")
     console.print(f"[bold]accelerator[/]  {_accelerator()}")
     free = shutil.disk_usage(next(p for p in (outputs_root(), *outputs_root().parents) if p.exists())).free
-    console.print(f"[bold]disk[/]         {free / 2**30:.1f} GiB free for {outputs_root()}{' [red](low)[/]' if free < 2**30 else ''}")
+    console.print(
+        f"[bold]disk[/]         {free / 2**30:.1f} GiB free for {outputs_root()}{' [red](low)[/]' if free < 2**30 else ''}"
+    )
     console.print(f"[bold]studies[/]      {', '.join(slugs())}")
     data = subprocess.run([sys.executable, "-m", "lib.data"], capture_output=True, text=True)
     console.print("[bold]data[/]")

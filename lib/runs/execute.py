@@ -46,7 +46,9 @@ def execute(job: Job, emit: Emit) -> Path:
             return publish(partial, job.folder, replace=job.force)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunFailed(f"disk full while writing {job.slug} under {study_root(job.slug)}; finished runs are untouched") from None
+            raise RunFailed(
+                f"disk full while writing {job.slug} under {study_root(job.slug)}; finished runs are untouched"
+            ) from None
         raise
 
 
@@ -65,7 +67,8 @@ def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
     try:
         papermill.execute_notebook(
             str(entry.notebook), str(output), parameters=dict(job.params), progress_bar=False, kernel_name="python3",
-            request_save_on_cell_execute=False, autosave_cell_every=0, kernel_manager_class=RunKernelManager, on_cell_start=on_cell_start,
+            request_save_on_cell_execute=False, autosave_cell_every=0,
+            kernel_manager_class=RunKernelManager, on_cell_start=on_cell_start,
             store_widget_state=False, start_timeout=120,
         )  # fmt: skip
     except PapermillExecutionError as error:

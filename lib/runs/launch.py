@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -54,7 +53,7 @@ def expected_seconds(job: Job) -> float:
 
 def child_environment(threads: int | None) -> dict[str, str]:
     """The child's environment, with numeric threads pinned before anything numeric is imported."""
-    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_MININTERVAL": "1", "PYTHONHASHSEED": "0"}
+    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return os.environ | quiet | ({name: str(threads) for name in names} if threads else {})
 
@@ -69,17 +68,22 @@ def run_jobs(jobs: Sequence[Job], workers: int, notify: Callable[[Progress], Non
     progress = [Progress(job, expected_seconds(job)) for job in jobs]
     stopping = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
-        waits = [pool.submit(_follow, p, threads, notify, stopping) for p in progress]
         try:
-            for wait in waits:
+            for wait in [pool.submit(_follow, p, threads, notify, stopping) for p in progress]:
                 wait.result()
         except KeyboardInterrupt:
             stopping.set()
             for p in progress:
-                if p.process is not None and p.process.poll() is None:
-                    p.process.send_signal(signal.SIGINT)
+                _stop(p)
             raise
     return progress
+
+
+def _stop(p: Progress) -> None:
+    """Tell the child to end: it does when its standard input closes, even where a signal would come before it listens."""
+    if p.process is not None and p.process.stdin is not None:
+        with contextlib.suppress(OSError):
+            p.process.stdin.close()
 
 
 def _follow(p: Progress, threads: int | None, notify: Callable[[Progress], None], stopping: threading.Event) -> None:
@@ -99,6 +103,8 @@ def _follow(p: Progress, threads: int | None, notify: Callable[[Progress], None]
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             env=child_environment(threads), start_new_session=True,
         )  # fmt: skip
+        if stopping.is_set():
+            _stop(p)
         assert p.process.stdout is not None
         for line in p.process.stdout:
             _apply(p, json.loads(line))

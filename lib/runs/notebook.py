@@ -30,7 +30,9 @@ def start(slug: str, namespace: Mapping[str, Any]) -> "Run":
     entry = find(slug)
     fields = entry.study.params.model_fields
     plain = (bool, int, float, str, list, dict)
-    strangers = [n for n, v in namespace.items() if n[:1] != "_" and n not in fields and type(v) in plain and n not in {"In", "Out"}]
+    strangers = [
+        n for n, v in namespace.items() if n[:1] != "_" and n not in fields and type(v) in plain and n not in {"In", "Out"}
+    ]
     if strangers:
         raise ParamError(f"{strangers[0]}: there is no such parameter; allowed: {', '.join(fields)}")
     params = entry.study.params.parse({name: namespace[name] for name in fields if name in namespace})

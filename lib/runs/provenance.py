@@ -44,7 +44,13 @@ def processor() -> str:
 def threads() -> int:
     """Threads a kernel of this process will compute with: pinned by OMP_NUM_THREADS, or every core it may use."""
     pinned = os.environ.get("OMP_NUM_THREADS", "")
-    return int(pinned) if pinned.isdigit() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        int(pinned)
+        if pinned.isdigit()
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def cell_times(notebook: Any) -> list[dict[str, Any]]:
@@ -66,7 +72,12 @@ def describe(entry: Entry, job: Job, notebook: Any) -> dict[str, Any]:
         "git": {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)},
         "hashes": source_hashes(entry),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "machine": {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count(), "executable": os.path.basename(sys.executable)},
+        "machine": {
+            "system": platform.platform(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "executable": os.path.basename(sys.executable),
+        },
         "threads": threads(),
         "cells": cell_times(notebook),
     }

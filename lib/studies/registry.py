@@ -52,7 +52,8 @@ def _load(file: Path):  # noqa: ANN202 - a module
     name = f"studies_path.{file.stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         sys.modules[name] = module

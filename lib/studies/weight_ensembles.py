@@ -25,7 +25,9 @@ class Params(StudyParams):
     activation: Literal["relu", "gelu", "tanh"] = param("relu", "activation of the mlp; relu has kinks, the others are smooth")
     backbone: str = param("microsoft/resnet-50", "pretrained model for resnet50: a Hugging Face name or a folder", max_length=200)
     domains: list[Domain] = param(["clean", "rotate-left", "noise", "blur", "shift"], "domains of the experiment", min_length=3)
-    held_out: list[Domain] = param(["noise", "shift"], "domains left out in turn, as out-of-distribution (OOD) test", min_length=1)
+    held_out: list[Domain] = param(
+        ["noise", "shift"], "domains left out in turn, as out-of-distribution (OOD) test", min_length=1
+    )
     repeats: int = param(5, "independent repeats: split, initialisation, pool", ge=1, le=64)
     n_models: int = param(16, "ingredients in a pool", ge=2, le=256)
     width: int = param(128, "units of a hidden layer, or channels of a convolution", ge=4, le=1024)
@@ -39,7 +41,9 @@ class Params(StudyParams):
     noises: list[Share] = param([0.0, 0.1, 0.3], "standard deviations of input noise to draw from", min_length=1)
     smoothings: list[Share] = param([0.0, 0.1], "label smoothings to draw from", min_length=1)
     shared_start: bool = param(True, "all ingredients start from the same weights; false shows why they must")
-    accept: Literal["ge", "gt"] = param("ge", "a soup passes if its validation count is at least (ge) or above (gt) the best so far")
+    accept: Literal["ge", "gt"] = param(
+        "ge", "a soup passes if its validation count is at least (ge) or above (gt) the best so far"
+    )
     reference: Literal["soup", "first", "mean_pairwise"] = param("soup", "what the ranked rules measure distance from")
     rerank: bool = param(True, "ranked rules rank again after each addition")
     subset_size: int = param(4, "ingredients in a random subset", ge=2, le=64)
@@ -55,7 +59,10 @@ class Params(StudyParams):
             (len(set(self.domains)) == len(self.domains), f"domains: got {self.domains}, allowed: each once"),
             (len(set(self.held_out)) == len(self.held_out), f"held_out: got {self.held_out}, allowed: each once"),
             (set(self.held_out) <= set(self.domains), f"held_out: got {self.held_out}, allowed: some of domains {self.domains}"),
-            ("clean" not in self.held_out, f"held_out: got {self.held_out}, allowed: not clean, the shared start is trained on it"),
+            (
+                "clean" not in self.held_out,
+                f"held_out: got {self.held_out}, allowed: not clean, the shared start is trained on it",
+            ),
             (
                 self.dataset == "office-home" or "clean" in self.domains,
                 f"domains: got {self.domains}, allowed: with clean, the shared start is trained on it",
@@ -118,8 +125,8 @@ CLAIMS = (
         "greedier-fewer",
         "Greedier reaches greedy's validation accuracy with fewer ingredients.",
         "a third-party summary of the paper; the rule itself is our reconstruction",
-        "95 % interval of (ingredients of greedy) - (ingredients of greedier), each until the lower of their two final validation "
-        "accuracies is reached, lies above 0",
+        "95 % interval of (ingredients of greedy) - (ingredients of greedier), each until the lower of their two final "
+        "validation accuracies is reached, lies above 0",
         ("greedy-greedier/ingredients",),
         _above("greedy-greedier/ingredients"),
     ),
@@ -135,8 +142,8 @@ CLAIMS = (
         "diversity-not-all",
         "Diversity helps, but the most diverse choice is not the most accurate one.",
         "paper: abstract (our operationalisation)",
-        "over random subsets: Spearman(diversity, OOD accuracy) > 0, and the most diverse subset falls short of the best tenth's mean, "
-        "both 95 % intervals above 0",
+        "over random subsets: Spearman(diversity, OOD accuracy) > 0, and the most diverse subset falls short of the best tenth's "
+        "mean, both 95 % intervals above 0",
         ("subsets/rank_correlation", "subsets/most_diverse_shortfall"),
         _diversity_helps_but,
     ),
@@ -173,8 +180,8 @@ STUDY = Study(
     title="Weight ensembles: which models belong in the soup?",
     question="Given many models fine-tuned from one start, which should be averaged, and does their diversity tell us?",
     paper=(
-        "A. Rojas and D. Alvarez-Melis, Understanding the Role of Functional Diversity in Weight-Ensembling with Ingredient Selection "
-        "and Multidimensional Scaling, ICML 2024 Workshop on Foundation Models in the Wild, arXiv 2409.02347"
+        "A. Rojas and D. Alvarez-Melis, Understanding the Role of Functional Diversity in Weight-Ensembling with Ingredient "
+        "Selection and Multidimensional Scaling, ICML 2024 Workshop on Foundation Models in the Wild, arXiv 2409.02347"
     ),
     reference="rojas2024",
     params=Params,

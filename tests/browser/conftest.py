@@ -16,7 +16,14 @@ from lib.studies import find
 
 CHROMIUM = next((path for name in ("chromium", "google-chrome", "chromium-browser") if (path := shutil.which(name))), None)
 # As root Chromium needs --no-sandbox; the others keep it from calling home, which a closed network would refuse.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -76,11 +83,21 @@ def served(notebook, tmp_path_factory):
     def start(program):
         port = free_port()
         words = {
-            "jupyterlab": ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", f"--notebook-dir={notebook.parent}"],
+            "jupyterlab": [
+                "--no-browser",
+                "--allow-root",
+                f"--port={port}",
+                "--IdentityProvider.token=",
+                f"--notebook-dir={notebook.parent}",
+            ],
             "voila": [str(notebook), "--no-browser", f"--port={port}", "--strip_sources=True"],
         }[program]
         process = subprocess.Popen(
-            [sys.executable, "-m", program, *words], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=notebook.parent
+            [sys.executable, "-m", program, *words],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=notebook.parent,
         )
         running.append(process)
         url = f"http://127.0.0.1:{port}"

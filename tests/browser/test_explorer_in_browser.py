@@ -94,7 +94,7 @@ def test_hover_and_click_on_the_map(page, served):
     }""")
     page.mouse.move(point["x"], point["y"])
     page.locator(f"{BOX} .hoverlayer .hovertext").first.wait_for()
-    text = page.locator(f"{BOX} .hoverlayer").inner_text()
+    text = page.locator(f"{BOX} .hoverlayer").text_content()
     assert "model" in text
     assert "weight_decay" in text
     keep(page, "hover")

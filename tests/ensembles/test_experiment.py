@@ -199,7 +199,9 @@ class TestFirstStepsOfPaperSize:
         from lib.studies import find
 
         paper = find("weight-ensembles").size_params("paper")
-        setup = replace(Setup.of(paper.model_dump()), backbone=backbone, n_models=2, pretrain_steps=3, steps=1, batch_size=8, device="cpu")
+        setup = replace(
+            Setup.of(paper.model_dump()), backbone=backbone, n_models=2, pretrain_steps=3, steps=1, batch_size=8, device="cpu"
+        )
         before = photograph_classifier(backbone, 5, SEEDS.child("init", 0))
         pool = build_pool(setup, photographs, "Product", SEEDS)
         body = torch.cat([v.detach().flatten() for n, v in before.named_parameters() if n.startswith("backbone")])
