@@ -137,7 +137,7 @@ def readout_html(frame: Frame) -> str:
     rank = "undefined" if frame.rank_correlation is None else f"{frame.rank_correlation:.2f}"
     cost = ", ".join(f"{escape(path.rule)} {path.step.n_evals}" for path in frame.paths) or "no rule selected"
     return (
-        f"<small>map: stress {frame.stress:.3f} (0 is exact, above 0.2 is poor), rank correlation with the true distances {rank}. "
+        f"<small>map: stress {frame.stress:.3f} (0 is exact, above 0.2 is poor), rank correlation with true distances {rank}. "
         f"Axes mean nothing, near means near. Soup evaluations so far: {cost}.</small>"
     )
 

@@ -1,7 +1,5 @@
 """Pretrained image backbones, as modules that take photographs as bytes."""
 
-from pathlib import Path
-
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -51,8 +49,8 @@ def photograph_classifier(backbone: str, classes: int, seeds: Seeds) -> Photogra
     except OSError as error:
         reason = " ".join(str(error).split())[:200]
         raise BackboneUnavailable(
-            f"backbone: got {backbone!r}, which is neither a folder here nor to be had from the hub ({reason}). Ways to get it: connect to "
-            f"the hub once (it is cached), or save the model to a folder elsewhere with save_pretrained and give "
-            f"{str(Path('that') / 'folder')!r} as backbone"
+            f"backbone: got {backbone!r}, which is neither a folder here nor to be had from the hub ({reason}). "
+            "Ways to get it: connect to the hub once (it is cached), or write the model with save_pretrained on a machine "
+            "that has it and give that folder as backbone"
         ) from None
     return PhotographClassifier(body, body.config.hidden_sizes[-1], classes, seeds).eval()
