@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ class Setup:
     device: str
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Self:
+    def of(cls, params: Mapping[str, Any]) -> "Setup":
         """Pick the fields of a setup out of a study's parameters."""
         return cls(**{field.name: params[field.name] for field in fields(cls)})
 

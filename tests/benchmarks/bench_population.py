@@ -81,13 +81,14 @@ def affine_flops(*sizes: tuple[int, int]) -> int:
 
 
 def digits() -> Case:
-    """The weight-ensembles study's own size: 64-64-64-10, 16 members, dropout and input noise for all."""
+    """The weight-ensembles study's own size: 64-128-128-10, 16 members, dropout and input noise for all."""
     data = load_digits()
     x, y = torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
     order = torch.randperm(len(x), generator=Seeds(0).child("split").torch())
     hyper = {"dropout": 0.1, "noise": 0.1, "label_smoothing": 0.1}
-    return Case("mlp of the study", MLP((64, 64, 64, 10)), lambda: mlp((64, 64, 64, 10), 0.1), x[order], y[order], 16, 500, 64,
-                affine_flops((64, 64), (64, 64), (64, 10)), hyper)  # fmt: skip
+    sizes = (64, 128, 128, 10)
+    return Case("mlp of the study", MLP(sizes), lambda: mlp(sizes, 0.1), x[order], y[order], 16, 500, 64,
+                affine_flops(*pairwise(sizes)), hyper)  # fmt: skip
 
 
 def pictures() -> tuple[Tensor, Tensor]:
