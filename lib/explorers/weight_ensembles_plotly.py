@@ -23,7 +23,7 @@ def make_figure(frame: Frame) -> go.FigureWidget:
     figure = _empty()
     update(figure, frame, None)
     live = go.FigureWidget(figure)
-    live._config = {**live._config, "responsive": True, "displaylogo": False}
+    live._config = {**live._config, "displaylogo": False}
     return live
 
 
@@ -36,7 +36,7 @@ def _empty() -> go.Figure:
     for trace, row, col in _traces():
         figure.add_trace(trace, row=row, col=col)
     figure.update_layout(
-        template="plotly_white", height=560, autosize=True, margin={"l": 10, "r": 10, "t": 36, "b": 40}, hovermode="closest",
+        template="plotly_white", height=560, width=1060, margin={"l": 10, "r": 10, "t": 36, "b": 40}, hovermode="closest",
         legend={"orientation": "h", "y": -0.08, "x": 0, "itemclick": False, "itemdoubleclick": False},
         font={"size": 12}, dragmode="pan", title={"text": "", "font": {"size": 14}, "x": 0.01},
     )  # fmt: skip

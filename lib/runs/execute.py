@@ -20,7 +20,7 @@ from lib.runs.identity import notebook_cells
 from lib.runs.job import Job, event
 from lib.runs.kernel import RunKernelManager
 from lib.runs.places import finished, partial_folder, publish, study_root, sweep_leftovers
-from lib.runs.provenance import describe
+from lib.runs.provenance import cell_times, describe
 from lib.studies import Entry, find
 
 Emit = Callable[[str], None]
@@ -57,6 +57,7 @@ def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
     os.environ["STUDIES_RUN_DIR"] = str(partial)
     output, began, started = partial / "notebook.ipynb", time.perf_counter(), datetime.now(UTC)
     total = len(notebook_cells(entry.notebook)) + 1  # and the one that papermill injects
+    origin = describe(entry, job)  # before the work: what runs is the code as it is now
     cell_id = ""
 
     def on_cell_start(cell: Any, cell_index: int) -> None:
@@ -84,7 +85,7 @@ def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
     nbformat.write(notebook, output)
     write_html(notebook, entry.study.title, partial / "notebook.html")
     wall = time.perf_counter() - began
-    facts = describe(entry, job, notebook) | _cost(wall) | {"started_utc": started.isoformat(timespec="seconds")}
+    facts = origin | {"cells": cell_times(notebook), "started_utc": started.isoformat(timespec="seconds")} | _cost(wall)
     (partial / "provenance.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 

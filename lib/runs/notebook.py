@@ -56,7 +56,7 @@ class Run:
         self._began = time.perf_counter()
 
     def __repr__(self) -> str:
-        where = f"recorded in {self.folder}" if self.folder else "shown here only; `studies run` also records it"
+        where = "recorded under outputs/" if self.folder else "shown here only; `studies run` also records it"
         return f"{self.study.title}: {self.size} size, seed {self.params.seed}, {where}"
 
     def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

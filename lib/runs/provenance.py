@@ -59,8 +59,8 @@ def cell_times(notebook: Any) -> list[dict[str, Any]]:
     return [{"id": cell.get("id", ""), "wall_s": cell.metadata.get("papermill", {}).get("duration") or 0.0} for cell in cells]
 
 
-def describe(entry: Entry, job: Job, notebook: Any) -> dict[str, Any]:
-    """Everything about the run but its cost."""
+def describe(entry: Entry, job: Job) -> dict[str, Any]:
+    """Everything about the run but its times and cost."""
     status = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "schema": 1,
@@ -79,5 +79,4 @@ def describe(entry: Entry, job: Job, notebook: Any) -> dict[str, Any]:
             "executable": os.path.basename(sys.executable),
         },
         "threads": threads(),
-        "cells": cell_times(notebook),
     }
