@@ -48,7 +48,7 @@ class State:
     colour_by: str = "ood"
     show_rejected: bool = True
     show_soups: bool = True
-    show_start: bool = True
+    show_start: bool = False
     manual: Members = ()
     accept: str = "ge"
     reference: str = "soup"

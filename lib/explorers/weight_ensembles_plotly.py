@@ -38,7 +38,7 @@ def _empty() -> go.Figure:
     figure.update_layout(
         template="plotly_white", height=560, width=1060, margin={"l": 10, "r": 10, "t": 36, "b": 40}, hovermode="closest",
         legend={"orientation": "h", "y": -0.08, "x": 0, "itemclick": False, "itemdoubleclick": False},
-        font={"size": 12}, dragmode="pan", title={"text": "", "font": {"size": 14}, "x": 0.01},
+        font={"size": 12}, dragmode="pan", hoverlabel={"bgcolor": "white", "bordercolor": "#6B7280", "align": "left"}, title={"text": "", "font": {"size": 14}, "x": 0.01},
     )  # fmt: skip
     figure.update_xaxes(showticklabels=False, zeroline=False, row=1, col=1)
     figure.update_yaxes(showticklabels=False, zeroline=False, scaleanchor="x", row=1, col=1)
@@ -103,9 +103,11 @@ def update(figure: go.Figure | go.FigureWidget, frame: Frame, before: Frame | No
     """
     send = _Sender(figure)
     same = before is not None and _still(before) == _still(frame)
-    send.points(_map(frame) | _cursor(frame) | ({} if same else _curves(frame)))
-    _marks(send, frame)
+    moving = _moving(frame) | _cursor(frame)
+    send.points(moving if same else moving | _resting(frame) | _curves(frame))
+    send.values(_marks(frame))
     if not same:
+        send.values({"soups": {"text": frame.soup_hover}})
         send.values({rule: {"showlegend": any(path.rule == rule for path in frame.paths)} for rule in RULES})
         _limits(figure, frame)
 
@@ -135,7 +137,7 @@ def _plain(value: Any) -> Any:
 def _still(frame: Frame) -> tuple:
     """What does not change while a reader only moves along the steps, or picks a soup."""
     s = frame.state
-    return s.method, s.distance, s.embedding, s.rules, s.show_start, s.show_soups
+    return s.method, s.distance, s.embedding, s.rules, s.show_start, s.show_soups, s.colour_by
 
 
 def _xy(points: np.ndarray | list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -156,13 +158,15 @@ def _crosses(frame: Frame) -> list[tuple[Path, np.ndarray]]:
     return [(path, point) for path in frame.paths for point in path.rejected]
 
 
-def _map(frame: Frame) -> dict[str, tuple[Any, Any]]:
-    """Places of everything on the map."""
+def _resting(frame: Frame) -> dict[str, tuple[Any, Any]]:
+    """Places that hold for every step."""
+    return {"ingredients": _xy(frame.ingredients), "soups": _xy(frame.soups), "start": _xy(frame.start)}
+
+
+def _moving(frame: Frame) -> dict[str, tuple[Any, Any]]:
+    """Places on the map that change from step to step."""
     shown = {path.rule: path for path in frame.paths}
     places = {
-        "ingredients": frame.ingredients,
-        "soups": frame.soups,
-        "start": frame.start,
         "members": [point for _, point, _ in _rings(frame)],
         "rejected": [point for _, point in _crosses(frame)],
         "trial": [path.trial for path in frame.paths if path.trial is not None],
@@ -173,20 +177,21 @@ def _map(frame: Frame) -> dict[str, tuple[Any, Any]]:
     return {name: _xy(points) for name, points in places.items()}
 
 
-def _marks(send: _Sender, frame: Frame) -> None:
-    """Sizes, colours and hover texts."""
+def _marks(frame: Frame) -> dict[str, dict[str, Any]]:
+    """Sizes, colours and hover texts, the same properties for all."""
     spread = frame.ood - frame.ood.min()
-    size = 10 + 14 * spread / max(float(spread.max()), 1e-9)
-    look = {"text": frame.hover, "marker.size": size, "marker.color": frame.colours}
-    send.values({"ingredients": look | {"marker.colorbar.title.text": frame.colour_title}})
-    send.values({"soups": {"text": frame.soup_hover}})
     rings = _rings(frame)
-    send.values(
-        {"members": {"marker.size": [size for _, _, size in rings], "marker.line.color": [_colour(path) for path, _, _ in rings]}}
-    )
-    send.values({"rejected": {"marker.line.color": [_colour(path) for path, _ in _crosses(frame)]}})
-    trial, ends = ([_colour(p) for p in frame.paths if p.trial is not None], [_colour(p) for p in frame.paths if p.finished])
-    send.values({"trial": {"marker.color": trial}, "ends": {"marker.color": ends}})
+    sizes = 10 + 14 * spread / max(float(spread.max()), 1e-9)
+    looks = {  # trace -> marker size, fill, edge, hover
+        "ingredients": (sizes, frame.colours, "white", frame.hover),
+        "members": ([size for _, _, size in rings], "rgba(0,0,0,0)", [_colour(path) for path, _, _ in rings], ""),
+        "rejected": (9, "black", [_colour(path) for path, _ in _crosses(frame)], ""),
+        "trial": (26, [_colour(path) for path in frame.paths if path.trial is not None], "black", ""),
+        "ends": (18, [_colour(path) for path in frame.paths if path.finished], "white", ""),
+    }
+    keys = ("marker.size", "marker.color", "marker.line.color", "text")
+    marks = {name: dict(zip(keys, look, strict=True)) for name, look in looks.items()}
+    return {name: mark | {"marker.colorbar.title.text": frame.colour_title} for name, mark in marks.items()}
 
 
 def _curves(frame: Frame) -> dict[str, tuple[Any, Any]]:

@@ -48,7 +48,7 @@ class DistanceExplorer:
             "rerank": control("rerank", schema["rerank"], state.rerank, "rank again"),
             "show_rejected": w.Checkbox(value=True, description="show rejected", indent=False, layout=w.Layout(width="auto")),
             "show_soups": w.Checkbox(value=True, description="show soups", indent=False, layout=w.Layout(width="auto")),
-            "show_start": w.Checkbox(value=True, description="show start", indent=False, layout=w.Layout(width="auto")),
+            "show_start": w.Checkbox(value=False, description="show start", indent=False, layout=w.Layout(width="auto")),
         }
         self.rules = {
             rule: w.ToggleButton(value=rule in state.rules, description=rule, layout=w.Layout(width="auto")) for rule in RULES

@@ -148,7 +148,7 @@ def test_maps_of_other_distances_are_turned_to_lie_like_the_one_before(explorer)
 
 @pytest.mark.parametrize("name", DISTANCES)
 def test_every_distance_makes_a_map_that_says_how_far_to_trust_it(explorer, name):
-    frame = explorer.frame(replace(START, distance=name))
+    frame = explorer.frame(replace(START, distance=name, show_start=True))
     assert 0 <= frame.stress < 0.6
     assert "stress" in readout_html(frame)
     assert len(frame.start) == (0 if "cosine" in name else 1), "theta_0 has no direction from itself"
