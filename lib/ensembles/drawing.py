@@ -14,7 +14,7 @@ from lib.ensembles.distances import Matrix, set_diversity, spearman
 from lib.ensembles.domains import Domains
 from lib.ensembles.embedding import Embedding
 from lib.ensembles.mechanics import Connectivity, EnsembleGap, SubsetSample
-from lib.ensembles.outcome import SEQUENTIAL, Outcome
+from lib.ensembles.outcome import SEQUENTIAL, SMALL, Outcome, rule_table
 from lib.ensembles.walk import Members
 
 # Colour, marker and dash of each rule, everywhere the same, so that no legend has to be learnt twice.
@@ -82,9 +82,8 @@ def draw_accuracy_by_size(outcome: Outcome) -> Figure:
             tried = [(*before.members, step.candidate) for before, step in itertools.pairwise(trace) if not step.accepted]
             look = {"color": colour, "ls": dash, "marker": marker, "lw": width, "ms": 4 + width}
             ax.plot([len(m) for m in kept], _accuracy(evaluator, kept, split), label=rule, **look)
-            if split == "id_val" and tried and rule in ("greedy", "greedier"):
-                offset = -0.12 if rule == "greedy" else 0.12
-                sizes = np.array([len(m) for m in tried]) + offset
+            if split == "id_val" and tried:
+                sizes = np.array([len(m) for m in tried]) + 0.04 * (SEQUENTIAL.index(rule) - 3)
                 ax.scatter(
                     sizes,
                     _accuracy(evaluator, tried, split),
@@ -197,7 +196,10 @@ def draw_ensemble_gap(gap: EnsembleGap) -> Figure:
     guide = gap.gap[0] * (gap.spread / gap.spread[0]) ** 2
     ax.loglog(gap.spread, guide, color="black", ls=":", label="slope 2")
     ax.set(xlabel=r"largest distance $\Delta$ of a model from the soup", ylabel="mean |soup - ensemble| probability")
-    ax.set_title(f"fitted slope {gap.slope:.2f}")
+    near = gap.scales <= SMALL
+    slope = np.polyfit(np.log(gap.spread[near]), np.log(gap.gap[near]), 1)[0]
+    ax.axvspan(gap.spread[near].min(), gap.spread[near].max(), color="#DBEAFE", zorder=0)
+    ax.set_title(f"slope {slope:.2f} where the models are near (shaded)")
     ax.legend()
     return fig
 
@@ -211,6 +213,16 @@ def draw_id_ood(outcome: Outcome) -> Figure:
         ax.scatter(_accuracy(evaluator, soups, "id_test"), _accuracy(evaluator, soups, "ood"), **style)
 
     dot(evaluator.singles, s=22, color=GREY, label="ingredient")
+    dot([()], s=60, color="black", marker="X", label="start")
+    together = rule_table(outcome).set_index("rule").loc["prediction ensemble"]
+    ax.scatter(
+        together["id_test"],
+        together["ood"],
+        s=90,
+        color="#6B7280",
+        marker="*",
+        label=f"prediction ensemble ({len(evaluator.singles)})",
+    )
     for rule, selection in outcome.selections.items():
         colour, marker, _ = RULE_STYLE[rule]
         dot([selection.members], s=60, color=colour, marker=marker, label=f"{rule} ({len(selection.members)})", zorder=3)

@@ -79,7 +79,7 @@ def build_pool(setup: Setup, domains: Domains, held_out: str, seeds: Seeds) -> P
         hyper=Hyperparameters(**{name: torch.tensor(table[name].to_numpy()) for name in GRID}),
         subsets=_bags(len(labels), setup, seeds), seeds=seeds.child("fine-tuning"), members_at_once=setup.members_at_once,
     )  # fmt: skip
-    like = {name: value[:1] for name, value in population.params.items()}
+    like = {name: value[:1].clone() for name, value in population.params.items()}  # a view would keep all models alive
 
     def on(function: Callable[[Params, Tensor], Tensor]) -> Callable[[Tensor, str], Tensor]:
         def of(flat: Tensor, split: str) -> Tensor:
@@ -112,7 +112,7 @@ def _bags(n: int, setup: Setup, seeds: Seeds) -> list[Tensor]:
     """A random part of the training rows for each ingredient."""
     size = max(1, round(setup.bag * n))
     rows = (seeds.child("bag", k).numpy().permutation(n)[:size] for k in range(setup.n_models))
-    return [torch.from_numpy(np.sort(row)).to(setup.where) for row in rows]
+    return [torch.from_numpy(np.sort(row)) for row in rows]
 
 
 def _stacked(params: Params) -> Params:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import t
 
 from lib.ensembles.distances import Matrix, pair_correlation, set_diversity, spearman
 from lib.ensembles.mechanics import EnsembleGap, SubsetSample, ensemble_gap, pair_gains, prediction_ensemble, sample_subsets
 from lib.ensembles.selection import Selection
 from lib.ensembles.soups import VARIANTS, Evaluator, Pool
+from lib.ensembles.walk import Members
 from lib.seeds import Seeds
 
 SPLITS = ("id_val", "id_test", "ood")
@@ -110,11 +112,30 @@ def convergence(outcome: Outcome) -> float:
     The spread at size t is the mean d_E over pairs of rules, each at its t-th soup or at its last; 0 means that the rules end
     as far apart as they ever were, 1 that they end in the same soup.
     """
-    paths = [[step.members for step in outcome.selections[rule].curve] for rule in SEQUENTIAL]
-    longest = max(map(len, paths))
+    return _convergence(outcome, [[step.members for step in outcome.selections[rule].curve] for rule in SEQUENTIAL])
+
+
+def chance_convergence(outcome: Outcome, seeds: Seeds, draws: int = 20) -> float:
+    """Mean `convergence` of soups that grow by random members from the same first model to the rules' own sizes.
+
+    Averaging more members brings soups together by itself; what a rule shows must be held against this.
+    """
+    lengths = [len(outcome.selections[rule].curve) for rule in SEQUENTIAL]
+    first, n = outcome.selections["greedy"].members[0], len(outcome.pool.flat)
+    others = [k for k in range(n) if k != first]
+    found = []
+    for draw in range(draws):
+        rng = seeds.child("random growth", draw).numpy()
+        orders = [(first, *rng.permutation(others).tolist()) for _ in lengths]
+        paths = [[order[: i + 1] for i in range(length)] for order, length in zip(orders, lengths, strict=True)]
+        found.append(_convergence(outcome, paths))
+    return float(np.mean(found))
+
+
+def _convergence(outcome: Outcome, paths: list[list[Members]]) -> float:
     spreads = []
-    for t in range(longest):
-        soups = [path[min(t, len(path) - 1)] for path in paths]
+    for size in range(max(map(len, paths))):
+        soups = [path[min(size, len(path) - 1)] for path in paths]
         matrix = outcome.evaluator.distances("weights", soups, "id_val").cpu().numpy()
         spreads.append(matrix[np.triu_indices(len(soups), 1)].mean())
     return 1 - spreads[-1] / max(spreads) if max(spreads) > 0 else 1.0
@@ -133,7 +154,7 @@ def soup_against_ensemble(outcome: Outcome, scales: Sequence[float] = SCALES) ->
     return ensemble_gap(pool.flat.double(), lambda flat: pool.predict(flat, "id_test"), pool.labels["id_test"], scales)
 
 
-def measurements(outcome: Outcome, subsets: SubsetSample) -> dict[str, float]:
+def measurements(outcome: Outcome, subsets: SubsetSample, seeds: Seeds) -> dict[str, float]:
     """The numbers of one outcome by metric name; accuracies and their differences in percent (points).
 
     A rank correlation that is undefined, one side being constant, is left out.
@@ -159,7 +180,8 @@ def measurements(outcome: Outcome, subsets: SubsetSample) -> dict[str, float]:
         "greedy-greedier/ingredients": ingredients_needed(outcome.selections["greedy"], outcome.selections["greedier"]),
         "subsets/rank_correlation": spearman(subsets.diversity, subsets.scores),
         "subsets/most_diverse_shortfall": 100 * (best_tenth - subsets.scores[subsets.most_diverse]),
-        "paths/convergence": convergence(outcome),
+        "paths/convergence": (together := convergence(outcome)),
+        "paths/convergence_beyond_chance": together - chance_convergence(outcome, seeds),
         "mechanics/slope_minus_two": soup_against_ensemble(outcome, [t for t in SCALES if t <= SMALL]).slope - 2,
         "pairs/gain_ood": 100 * gains[np.triu_indices(len(gains), 1)].mean(),
         "pairs/rank_correlation_d_D": pair_correlation(outcome.distances["d_D ood"], gains),
@@ -169,6 +191,18 @@ def measurements(outcome: Outcome, subsets: SubsetSample) -> dict[str, float]:
     for rule in VARIANTS:
         found |= {f"{rule}/size": float(table.loc[rule, "size"]), f"{rule}/evaluations": float(table.loc[rule, "evaluations"])}
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over repeats for each held-out domain and rule; `+-` is half of the 95 % t interval of the column before it."""
+    groups = table.groupby(["held_out", "rule"], sort=False)
+    columns = {"n": groups.size()}
+    for name in ("id_val", "id_test", "ood"):
+        columns[name] = groups[name].mean()
+        columns[f"{name} +-"] = groups[name].sem() * t.ppf(0.975, groups.size().clip(lower=2) - 1)
+    for name in ("size", "evaluations", "diversity d_D ood", "diversity d_E"):
+        columns[name] = groups[name].mean()
+    return pd.DataFrame(columns)
 
 
 def over_repeats(rows: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, list[float]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -105,6 +106,7 @@ class Frame:
     manual: Manual | None
     stress: float
     rank_correlation: float | None
+    extent: np.ndarray
 
 
 @dataclass(eq=False)
@@ -127,11 +129,15 @@ class Map:
 class Explorer:
     """Outcomes by held-out domain, and `frame(state)`. Selections, distances and maps are computed once and kept."""
 
-    def __init__(self, outcomes: Mapping[str, Outcome], seeds: Seeds) -> None:
+    def __init__(self, outcomes: Mapping[str, Outcome], seeds: Seeds, **method: Any) -> None:
+        """`method` (accept, reference, rerank) is what the outcomes were selected by; their selections are shown as they are."""
         if not outcomes:
             raise ValueError("outcomes: got none, allowed: at least one held-out domain")
         self.outcomes, self.seeds = outcomes, seeds
-        self._selections: dict[tuple, dict[str, Selection]] = {}
+        self.first = State(next(iter(outcomes)), **method)
+        self._selections: dict[tuple, Mapping[str, Selection]] = {
+            replace(self.first, held_out=name).method: outcome.selections for name, outcome in outcomes.items()
+        }
         self._maps: dict[tuple, Map] = {}
         self._latest: dict[str, tuple[dict[Members, int], np.ndarray]] = {}
         self._accuracy = lru_cache(maxsize=20_000)(self._score)
@@ -151,7 +157,13 @@ class Explorer:
         if state.manual:
             check_members(state.manual, len(self.outcomes[state.held_out].pool.flat))
 
-    def selections(self, state: State) -> dict[str, Selection]:
+    @property
+    def distances(self) -> list[str]:
+        """Names of the distances that every pool has (CKA needs a net with features)."""
+        plain = all(outcome.pool.features for outcome in self.outcomes.values())
+        return [name for name, (kind, _) in DISTANCES.items() if plain or kind != "one-minus-cka"]
+
+    def selections(self, state: State) -> Mapping[str, Selection]:
         """What every rule chooses under the state's method."""
         if state.method not in self._selections:
             evaluator = self.outcomes[state.held_out].evaluator
@@ -224,6 +236,7 @@ class Explorer:
             manual=self._manual(state, shown, found.points),
             stress=found.stress,
             rank_correlation=found.rank_correlation,
+            extent=found.points[[place for members, place in shown.points.items() if members or state.show_start]],
         )
 
     def _score(self, held_out: str, members: Members, split: str) -> float:

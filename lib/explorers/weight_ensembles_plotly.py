@@ -38,7 +38,8 @@ def _empty() -> go.Figure:
     figure.update_layout(
         template="plotly_white", height=560, width=1060, margin={"l": 10, "r": 10, "t": 36, "b": 40}, hovermode="closest",
         legend={"orientation": "h", "y": -0.08, "x": 0, "itemclick": False, "itemdoubleclick": False},
-        font={"size": 12}, dragmode="pan", hoverlabel={"bgcolor": "white", "bordercolor": "#6B7280", "align": "left"}, title={"text": "", "font": {"size": 14}, "x": 0.01},
+        font={"size": 12}, dragmode="pan", title={"text": "", "font": {"size": 14}, "x": 0.01},
+        hoverlabel={"bgcolor": "white", "bordercolor": "#6B7280", "align": "left"},
     )  # fmt: skip
     figure.update_xaxes(showticklabels=False, zeroline=False, row=1, col=1)
     figure.update_yaxes(showticklabels=False, zeroline=False, scaleanchor="x", row=1, col=1)
@@ -218,8 +219,7 @@ def _cursor(frame: Frame) -> dict[str, tuple[Any, Any]]:
 
 def _limits(figure: go.Figure, frame: Frame) -> None:
     """Limits that hold for every step, so that the map stays where it is."""
-    points = np.vstack([frame.ingredients, frame.soups, frame.start])
-    low, high = points.min(0), points.max(0)
+    low, high = frame.extent.min(0), frame.extent.max(0)
     pad = 0.08 * float((high - low).max() or 1)
     steps = [-0.5, frame.n_steps + 0.5]
     figure.plotly_relayout({

@@ -12,7 +12,7 @@ from lib.ensembles.drawing import RULE_STYLE
 from lib.ensembles.embedding import methods
 from lib.explorers.controls import control
 from lib.explorers.display import show
-from lib.explorers.weight_ensembles import COLOURS, DISTANCES, RULES, Explorer, Frame, State
+from lib.explorers.weight_ensembles import COLOURS, RULES, Explorer, Frame, State
 from lib.explorers.weight_ensembles_plotly import make_figure, update
 from lib.explorers.weight_ensembles_still import draw_still
 
@@ -24,7 +24,7 @@ class DistanceExplorer:
 
     def __init__(self, explorer: Explorer, schema: Mapping[str, FieldInfo]) -> None:
         self.explorer = explorer
-        self.state = State(held_out=next(iter(explorer.outcomes)))
+        self.state = explorer.first
         self._shown = explorer.frame(self.state)
         self.figure = make_figure(self._shown)
         self._busy = False
@@ -33,14 +33,14 @@ class DistanceExplorer:
         self.refresh()
 
     def _make_controls(self, schema: Mapping[str, FieldInfo]) -> None:
-        state, narrow = self.state, {"description_width": "initial"}
+        explorer, state, narrow = self.explorer, self.state, {"description_width": "initial"}
 
         def menu(title: str, options: Any, value: str) -> w.Dropdown:
             return w.Dropdown(options=options, value=value, description=title, style=narrow, layout=w.Layout(width="auto"))
 
         self.fields: dict[str, w.ValueWidget] = {
             "held_out": menu("held-out domain", list(self.explorer.outcomes), state.held_out),
-            "distance": menu("distance", list(DISTANCES), state.distance),
+            "distance": menu("distance", explorer.distances, state.distance),
             "embedding": menu("map", [m for m in methods() if m != "pca"], state.embedding),
             "colour_by": menu("colour", [(title, name) for name, title in COLOURS.items()], state.colour_by),
             "accept": control("accept", schema["accept"], state.accept, "accept if"),
@@ -90,20 +90,28 @@ class DistanceExplorer:
         self._set(manual=self._picked())
 
     def _set(self, **changes: Any) -> None:
-        if self._busy:
-            return
-        self.state = replace(self.state, **changes)
-        self.refresh()
+        if not self._busy:
+            self._draw(replace(self.state, **changes))
 
     def refresh(self) -> None:
-        """Draw the state. The slider's end follows the selected rules; a step beyond it falls back to it."""
+        """Draw the present state again."""
+        self._draw(self.state)
+
+    def _draw(self, wanted: State) -> None:
+        """Go to a state. One that cannot be drawn is named in the read-out, and the explorer stays where it was."""
+        try:
+            last = self.explorer.n_steps(wanted)
+            frame = self.explorer.frame(replace(wanted, step=min(wanted.step, last)))
+        except (ValueError, RuntimeError) as error:
+            self.readout.value = f"<b>this cannot be shown:</b> {escape(str(error))}"
+            return
+        self.state = frame.state
         self._busy = True
-        last = self.explorer.n_steps(self.state)
-        self.state = replace(self.state, step=min(self.state.step, last))
-        self.step.max = self.play.max = max(last, 1)
-        self.step.value = self.state.step
-        self._busy = False
-        frame = self.explorer.frame(self.state)
+        try:
+            self.step.max = self.play.max = max(last, 1)
+            self.step.value = self.state.step
+        finally:
+            self._busy = False
         update(self.figure, frame, self._shown)
         self._shown = frame
         self.readout.value, self.table.value, self.score.value = readout_html(frame), table_html(frame), score_html(frame)

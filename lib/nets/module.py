@@ -99,8 +99,13 @@ class ModuleNet:
         return torch.stack([self._call(one, rows) for one, rows in zip(each, x if own else [x] * len(each), strict=True)])
 
     def _call(self, params: Params, x: Tensor) -> Tensor:
-        output = functional_call(self.module, params, (x,))
+        output = functional_call(self.module, self._shared(next(iter(params.values())).dtype) | params, (x,))
         return getattr(output, "logits", output)
+
+    def _shared(self, dtype: torch.dtype) -> Params:
+        """Frozen parameters and buffers in the precision of the members' parameters."""
+        shared = self._frozen | dict(self.module.named_buffers())
+        return {name: value.to(dtype) if value.is_floating_point() else value for name, value in shared.items()}
 
     def _masks(self, params: Params, x: Tensor, drop: Drop) -> Params:
         """One mask per site and member, by `drop` on ones of the site's shape."""

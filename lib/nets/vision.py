@@ -33,7 +33,7 @@ class PhotographClassifier(nn.Module):
 
     def forward(self, x: UInt8[Tensor, "B 3 h w"]) -> Float[Tensor, "B C"]:
         """Logits."""
-        pixels = (x.to(self.mean.dtype) / 255 - self.mean) / self.std
+        pixels = (x.to(self.head.weight.dtype) / 255 - self.mean) / self.std
         return self.head(self.dropout(self.backbone(pixels).pooler_output.flatten(1)))
 
 

@@ -13,7 +13,7 @@ import typer
 from lib.studies import SIZES, ParamError, StudyParams, find, resolve, slugs
 from lib.studies.params import allowed, read_yaml
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Fourteen papers as studies: list, run, look, change.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Research papers as studies: list, run, look, change.")
 
 Name = Annotated[str, typer.Argument(metavar="STUDY", help="a name from `studies list`")]
 Size = Annotated[str, typer.Option("--size", help=" | ".join(SIZES))]
@@ -144,8 +144,9 @@ def lab(study: Annotated[str | None, typer.Argument(metavar="STUDY")] = None) ->
     with bad_input():
         target = find(study).notebook if study else find(slugs()[0]).home / "notebooks"
     os.chdir(target.parent if study else target)
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     quiet = "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *quiet, *([target.name] if study else [])])
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *quiet, *root, *([target.name] if study else [])])
 
 
 @app.command()

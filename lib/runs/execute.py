@@ -13,6 +13,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lib.runs.html import strip_widgets, write_html
@@ -78,9 +79,14 @@ def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
         message = f"{error.ename}: {error.evalue}"
         kept = _keep_failed(entry, job, output, {"error": message, "cell": cell_id}, started)
         raise RunFailed(message, cell_id, kept) from None
+    except (DeadKernelError, CellTimeoutError, RuntimeError) as error:
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        kept = _keep_failed(entry, job, output, {"error": message, "cell": cell_id}, started)
+        raise RunFailed(message, cell_id, kept) from None
     notebook = nbformat.read(output, as_version=4)
     if not (partial / "results.json").exists():
-        raise RunFailed("the notebook came to its end without run.finish()")
+        message = "the notebook came to its end without run.finish()"
+        raise RunFailed(message, "", _keep_failed(entry, job, output, {"error": message, "cell": ""}, started))
     strip_widgets(notebook)
     nbformat.write(notebook, output)
     write_html(notebook, entry.study.title, partial / "notebook.html")
@@ -103,10 +109,11 @@ def _keep_failed(entry: Entry, job: Job, output: Path, trouble: dict[str, str], 
     """Keep the notebook up to the failing cell, apart from finished runs."""
     folder = study_root(job.slug) / "failed" / f"{job.run_id}-{started:%Y%m%dT%H%M%S%f}"
     folder.mkdir(parents=True)
-    notebook = nbformat.read(output, as_version=4)
-    strip_widgets(notebook)
-    nbformat.write(notebook, folder / "notebook.ipynb")
-    write_html(notebook, f"{entry.study.title} (failed)", folder / "notebook.html")
+    if output.exists():  # a kernel that died leaves none
+        notebook = nbformat.read(output, as_version=4)
+        strip_widgets(notebook)
+        nbformat.write(notebook, folder / "notebook.ipynb")
+        write_html(notebook, f"{entry.study.title} (failed)", folder / "notebook.html")
     facts = {
         "study": job.slug, "size": job.size, "params": dict(job.params), "run_id": job.run_id,
         "started_utc": started.isoformat(timespec="seconds"), **trouble,

@@ -1,11 +1,12 @@
 """The record of a run, kept from inside the notebook: start, metric, table, figure, certify, finish."""
 
+import ast
 import json
 import math
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,15 +30,19 @@ def start(slug: str, namespace: Mapping[str, Any]) -> "Run":
 
     entry = find(slug)
     fields = entry.study.params.model_fields
-    plain = (bool, int, float, str, list, dict)
-    strangers = [
-        n for n, v in namespace.items() if n[:1] != "_" and n not in fields and type(v) in plain and n not in {"In", "Out"}
-    ]
-    if strangers:
+    if strangers := [name for name in _injected(namespace.get("In", [])) if name not in fields]:
         raise ParamError(f"{strangers[0]}: there is no such parameter; allowed: {', '.join(fields)}")
     params = entry.study.params.parse({name: namespace[name] for name in fields if name in namespace})
     use_style()
     return Run(entry, params, os.environ.get("STUDIES_RUN_DIR"))
+
+
+def _injected(history: list[str]) -> list[str]:
+    """Names that papermill assigned in the cell it injects; papermill itself only warns of unknown ones."""
+    cells = [ast.parse(source).body for source in history if source.startswith("# Parameters\n")]
+    return [
+        t.id for body in cells for node in body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)
+    ]
 
 
 class Run:
@@ -53,7 +58,6 @@ class Run:
         self.certificates: list[dict[str, Any]] = []
         self.device = "cpu"
         self.results: dict[str, Any] | None = None
-        self._began = time.perf_counter()
 
     def __repr__(self) -> str:
         where = "recorded under outputs/" if self.folder else "shown here only; `studies run` also records it"
@@ -90,7 +94,9 @@ class Run:
             path = self._file("tables", f"{name}.parquet")
             frame.to_parquet(path)
         self.tables.append({"name": name, "caption": caption, "rows": len(frame), "columns": list(map(str, frame.columns))})
-        display(HTML(frame.to_html(float_format="{:.4g}".format, border=0)), HTML(f"<p><em>{caption}</em></p>"))
+        display(
+            HTML(frame.to_html(float_format="{:.4g}".format, border=0)), HTML(f"<p><em>Table {name}. {escape(caption)}</em></p>")
+        )
 
     def figure(self, name: str, figure: "Figure", caption: str) -> None:
         """Keep a matplotlib figure (PNG and SVG) and show it once."""
@@ -101,7 +107,7 @@ class Run:
             figure.savefig(self._file("figures", f"{name}.png"), dpi=160)
             figure.savefig(self._file("figures", f"{name}.svg"))
         self.figures.append({"name": name, "caption": caption})
-        display(figure, HTML(f"<p><em>{caption}</em></p>"))
+        display(figure, HTML(f"<p><em>Figure {name}. {escape(caption)}</em></p>"))
         plt.close(figure)
 
     def finish(self) -> None:
@@ -126,7 +132,6 @@ class Run:
             "certificates": self.certificates,
             "tables": self.tables,
             "figures": self.figures,
-            "notebook_s": time.perf_counter() - self._began,
         }
         if self.folder:
             self._file("", "results.json").write_text(json.dumps(self.results, indent=1, allow_nan=False), encoding="utf-8")

@@ -43,7 +43,7 @@ def finished(folder: Path) -> bool:
 def finished_runs(slug: str) -> list[Path]:
     """All finished runs of a study, oldest first."""
     folders = [f.parent for f in study_root(slug).glob(f"*/{LAST_FILE}")]
-    return sorted((f for f in folders if f.parent.name != ".partial"), key=lambda f: (f / LAST_FILE).stat().st_mtime)
+    return sorted(folders, key=lambda f: (f / LAST_FILE).stat().st_mtime)
 
 
 @contextlib.contextmanager
@@ -100,8 +100,9 @@ def sweep_leftovers(slug: str) -> None:
             continue  # its process lives
         _drop_lock(folder)
     for lock in root.glob("*.lock"):
-        if not lock.with_suffix("").exists():
-            lock.unlink(missing_ok=True)
+        with contextlib.suppress(Timeout), FileLock(lock, timeout=0):  # held by somebody: a run about to make its folder
+            if not lock.with_suffix("").exists():
+                lock.unlink(missing_ok=True)
 
 
 def _drop_lock(folder: Path) -> None:

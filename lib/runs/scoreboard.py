@@ -27,7 +27,7 @@ def claims_table(claims: list[dict[str, Any]]) -> str:
         numbers = "<br>".join(f"{escape(k)}: {escape(metric_text(m))}" for k, m in claim["evidence"].items())
         paper = f"<br><small>paper's number: {escape(claim['paper_number'])}</small>" if claim["paper_number"] else ""
         rows.append(
-            f"<tr><td style='text-align:left;max-width:28em'>{escape(claim['statement'])}"
+            f"<tr><td style='text-align:left;max-width:28em'><b>{escape(claim['key'])}</b><br>{escape(claim['statement'])}"
             f"<br><small>from: {escape(claim['source'])}"
             f"</small>{paper}</td><td style='text-align:left;max-width:20em'><small>{escape(claim['criterion'])}</small></td>"
             f"<td style='text-align:left'><small>{numbers or 'too few repeats'}</small></td>"

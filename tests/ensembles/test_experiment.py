@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from lib.data import DOMAINS, tensors
+from lib.ensembles import drawing
 from lib.ensembles import outcome as soup
 from lib.ensembles.domains import Domains, read_domains
 from lib.ensembles.experiment import Setup, build_pool, draw_hyperparameters
 from lib.ensembles.mechanics import connectivity
 from lib.ensembles.soups import Evaluator
+from lib.explorers.weight_ensembles import Explorer
 from lib.nets.vision import BackboneUnavailable, photograph_classifier
 from lib.seeds import Seeds
 
@@ -117,11 +119,40 @@ def test_gates_of_the_spec(result):
 
 def test_measurements_are_finite_and_repeats_are_counted_once(result):
     sample = soup.diversity_sample(result, 3, 20, SEEDS)
-    found = soup.measurements(result, sample)
+    found = soup.measurements(result, sample, SEEDS)
     assert all(np.isfinite(value) for value in found.values())
     assert 0 <= found["paths/convergence"] <= 1
     rows = [(repeat, {"a": repeat + held_out}) for repeat in range(3) for held_out in (0.0, 1.0)]
     assert soup.over_repeats(rows) == {"a": [0.5, 1.5, 2.5]}
+
+
+def test_convergence_is_held_against_chance(result, domains):
+    """Rules replaced by random growth converge no more than chance does."""
+    draws = []
+    for draw in range(12):
+        rng = SEEDS.child("null", draw).numpy()
+        random = {}
+        for rule in soup.SEQUENTIAL:
+            order = (0, *(rng.permutation(5) + 1).tolist())
+            steps = tuple(replace(result.selections["greedy"].trace[0], members=order[: i + 1], accepted=True) for i in range(5))
+            random[rule] = replace(result.selections["greedy"], rule=rule, members=order[:5], trace=steps)
+        null = replace(result, selections=random)
+        draws.append(soup.convergence(null) - soup.chance_convergence(null, SEEDS.child(draw)))
+    assert abs(np.mean(draws)) < 0.1
+    assert soup.chance_convergence(null, SEEDS) > 0.1, "random growth comes together by itself"
+
+
+def test_summary_counts_repeats_and_gives_half_of_the_interval():
+    import pandas as pd
+    from scipy import stats
+
+    values = [90.0, 92.0, 97.0]
+    table = pd.DataFrame({"held_out": "noise", "rule": "greedy", "id_val": values, "id_test": values, "ood": values, "size": 2,
+                          "evaluations": 3, "diversity d_D ood": 1.0, "diversity d_E": 1.0})  # fmt: skip
+    row = soup.summary(table).loc[("noise", "greedy")]
+    assert row["n"] == 3
+    assert row["ood"] == pytest.approx(93)
+    assert row["ood +-"] == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(values))
 
 
 def test_undefined_metrics_are_left_out_not_invented():
@@ -162,7 +193,7 @@ def test_convnet_and_28_pixel_images_run():
 class TestFirstStepsOfPaperSize:
     """The paper's size needs a GPU and Office-Home; its code runs here on a small ResNet and made-up photographs."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def backbone(self, tmp_path_factory):
         from transformers import ResNetConfig, ResNetModel
 
@@ -172,7 +203,7 @@ class TestFirstStepsOfPaperSize:
             ResNetModel(config).save_pretrained(folder)
         return str(folder)
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def photographs(self):
         rng = SEEDS.child("photographs").numpy()
         names, n = ("Art", "Clipart", "Product"), {"train": 24, "val": 10, "test": 12}
@@ -194,6 +225,14 @@ class TestFirstStepsOfPaperSize:
         assert len(pool.labels["ood"]) == 46, "the held-out domain is used whole"
         outcome = soup.run_rules(pool, 0, "Product", SEEDS)
         assert set(soup.rule_table(outcome)["rule"]) >= set(soup.SEQUENTIAL)
+        sample = soup.diversity_sample(outcome, 2, 10, SEEDS)
+        found = soup.measurements(outcome, sample, SEEDS)
+        assert np.isfinite(found["mechanics/slope_minus_two"]), "float64 through a float32 backbone"
+        drawing.draw_domains(photographs)
+        drawing.draw_id_ood(outcome)
+        explorer = Explorer({"Product": outcome}, SEEDS)
+        assert "1 - linear CKA, ID test" not in explorer.distances, "the backbone offers no features"
+        assert explorer.frame(explorer.first).ingredients.shape == (3, 2)
 
     def test_head_is_probed_on_frozen_features(self, backbone, photographs):
         from lib.studies import find

@@ -177,6 +177,29 @@ def test_every_control_through_all_of_its_values(widget):
             assert widget.readout.value == readout_html(expected), name
 
 
+def test_first_frame_shows_the_run_s_own_selections(outcomes):
+    """A run by another method, and a rule that draws: the explorer must show them, not its own."""
+    strict = {k: soup.run_rules(o.pool, 0, k, SEEDS.child("other"), accept="gt", rerank=False) for k, o in outcomes.items()}
+    explorer = Explorer(strict, SEEDS, accept="gt", rerank=False)
+    assert (explorer.first.accept, explorer.first.rerank) == ("gt", False)
+    for name, outcome in strict.items():
+        assert explorer.selections(replace(explorer.first, held_out=name)) is outcome.selections
+    widget = DistanceExplorer(explorer, SCHEMA)
+    assert widget.fields["accept"].value == "gt"
+    assert widget.fields["rerank"].value is False
+
+
+def test_what_cannot_be_drawn_is_named_and_the_explorer_goes_on(widget):
+    before = widget.state
+    widget._draw(replace(before, distance="taxicab"))
+    assert "cannot be shown" in widget.readout.value
+    assert "taxicab" in widget.readout.value
+    assert widget.state == before
+    widget.step.value = 2
+    assert widget.state.step == 2
+    assert "stress" in widget.readout.value
+
+
 def test_no_rule_selected_shows_the_ingredients_alone(widget):
     for button in widget.rules.values():
         button.value = False

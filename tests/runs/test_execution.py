@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from lib.runs.job import Job
@@ -189,3 +190,30 @@ def test_plain_papermill_runs_the_notebook_and_refuses_unknown_names(tiny, outpu
     refused = papermill("-p", "no_such", "1")
     assert refused.returncode == 1
     assert "no_such: there is no such parameter; allowed: seed, n" in refused.stderr
+
+
+def test_run_all_again_in_the_same_kernel_is_allowed(tiny):
+    """Names that the notebook itself left behind are no parameters; only what papermill injected is looked at."""
+    from lib.runs import start
+    from lib.studies import ParamError
+
+    namespace = {"In": ["", "n: int = 100"], "n": 50, "options": {"a": 1}, "rows": [1, 2], "draws": 3.0}
+    assert start("tiny", namespace).params.n == 50
+    assert start("tiny", namespace).params.n == 50
+    injected = "# Parameters\nn = 50\nsede = 3\n"
+    with pytest.raises(ParamError, match="sede: there is no such parameter"):
+        start("tiny", namespace | {"In": ["", injected], "sede": 3})
+
+
+def test_a_kernel_that_dies_is_a_failed_run_that_is_kept(tiny, outputs):
+    child = start_child(job(tiny, sleep_s=30))
+    wait_for(child, "cell wait", outputs)
+    (kernel,) = [p for p in psutil.Process(child.pid).children(recursive=True) if "ipykernel_launcher" in " ".join(p.cmdline())]
+    kernel.kill()
+    events = [json.loads(line) for line in child.stdout]
+    assert child.wait(timeout=30) == 1
+    assert events[-1]["event"] == "failed"
+    assert "DeadKernelError" in events[-1]["error"]
+    assert events[-1]["cell"] == "wait"
+    assert json.loads((Path(events[-1]["kept"]) / "error.json").read_text())["cell"] == "wait"
+    assert folders(outputs) == ([], [])
