@@ -91,7 +91,12 @@ def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
     nbformat.write(notebook, output)
     write_html(notebook, entry.study.title, partial / "notebook.html")
     wall = time.perf_counter() - began
-    facts = origin | {"cells": cell_times(notebook), "started_utc": started.isoformat(timespec="seconds")} | _cost(wall)
+    device = json.loads((partial / "results.json").read_text(encoding="utf-8"))["device"]
+    facts = (
+        origin
+        | {"device": device, "cells": cell_times(notebook), "started_utc": started.isoformat(timespec="seconds")}
+        | _cost(wall)
+    )
     (partial / "provenance.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
