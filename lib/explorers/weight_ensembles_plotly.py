@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lib.ensembles.drawing import RULE_STYLE
-from lib.explorers.weight_ensembles import RULES, Frame, Path
+from lib.explorers.weight_ensembles_state import RULES, Frame, Path
 
 SYMBOLS = {"o": "circle", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "s": "square", "P": "cross"}
 DASHES = {"-": "solid", "--": "dash", ":": "dot"}

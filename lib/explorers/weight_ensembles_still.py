@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.ensembles.drawing import RULE_STYLE
-from lib.explorers.weight_ensembles import Frame
+from lib.explorers.weight_ensembles_state import Frame
 
 
 def draw_still(frames: Sequence[Frame]) -> Figure:

@@ -12,8 +12,9 @@ from lib.ensembles.drawing import RULE_STYLE
 from lib.ensembles.embedding import methods
 from lib.explorers.controls import control
 from lib.explorers.display import show
-from lib.explorers.weight_ensembles import COLOURS, RULES, Explorer, Frame, State
+from lib.explorers.weight_ensembles import Explorer
 from lib.explorers.weight_ensembles_plotly import make_figure, update
+from lib.explorers.weight_ensembles_state import COLOURS, RULES, Frame, State
 from lib.explorers.weight_ensembles_still import draw_still
 
 PLAY_MS = 400

@@ -12,7 +12,8 @@ from lib.ensembles.domains import read_domains
 from lib.ensembles.experiment import Setup, build_pool
 from lib.explorers import display
 from lib.explorers.controls import control
-from lib.explorers.weight_ensembles import COLOURS, DISTANCES, RULES, Explorer, State
+from lib.explorers.weight_ensembles import Explorer
+from lib.explorers.weight_ensembles_state import COLOURS, DISTANCES, RULES, State
 from lib.explorers.weight_ensembles_still import draw_still
 from lib.explorers.weight_ensembles_widget import DistanceExplorer, readout_html, table_html
 from lib.seeds import Seeds
