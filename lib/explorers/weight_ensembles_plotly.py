@@ -109,6 +109,7 @@ def update(figure: go.Figure | go.FigureWidget, frame: Frame, before: Frame | No
     send.values(_marks(frame))
     if not same:
         send.values({"soups": {"text": frame.soup_hover}})
+        send.values({"ingredients": {"marker.colorbar.title.text": frame.colour_title}})
         send.values({rule: {"showlegend": any(path.rule == rule for path in frame.paths)} for rule in RULES})
         _limits(figure, frame)
 
@@ -191,8 +192,7 @@ def _marks(frame: Frame) -> dict[str, dict[str, Any]]:
         "ends": (18, [_colour(path) for path in frame.paths if path.finished], "white", ""),
     }
     keys = ("marker.size", "marker.color", "marker.line.color", "text")
-    marks = {name: dict(zip(keys, look, strict=True)) for name, look in looks.items()}
-    return {name: mark | {"marker.colorbar.title.text": frame.colour_title} for name, mark in marks.items()}
+    return {name: dict(zip(keys, look, strict=True)) for name, look in looks.items()}
 
 
 def _curves(frame: Frame) -> dict[str, tuple[Any, Any]]:

@@ -90,6 +90,8 @@ def test_move_slider_change_distance_pick_soup(page, served, program):
     page.wait_for_function("() => document.querySelector('.explorer-manual-score').innerText.includes('(0, 3, 5)')")
     assert "ID validation" in score.inner_text()
     assert picked["ingredients"]["x"] == other["ingredients"]["x"]
+    bars = "() => document.querySelector('.distance-explorer .js-plotly-plot')._fullData.filter(t => t.marker?.showscale).length"
+    assert page.evaluate(bars) == 1, "one colour bar, that of the ingredients"
     keep(page, f"{program}-manual")
 
     box.locator("select").nth(0).select_option(label="shift")
