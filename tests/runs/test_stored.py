@@ -1,7 +1,6 @@
 """What is stored is read with suspicion: damage is named and left out, and costs nothing else its place."""
 
 import json
-from types import SimpleNamespace
 
 import matplotlib
 import pytest
@@ -99,7 +98,7 @@ def test_what_a_run_writes_is_what_the_gallery_reads(tiny, tmp_path, capsys):
     run.figure("draws", figure, "Draws.")
     run.finish()
     cost = {"wall_s": 1.0, "cpu_s": 1.0, "peak_rss_mb": 100.0, "started_utc": BEGIN.isoformat(timespec="seconds")}
-    facts = describe(tiny, Job.of("tiny", params), SimpleNamespace(cells=[]))
+    facts = describe(tiny, Job.of("tiny", params)) | {"cells": [], "device": "cpu"}
     (folder / "provenance.json").write_text(json.dumps(facts | cost))
     shelf = read_shelf(tmp_path)
     assert shelf.damages == []
