@@ -94,15 +94,30 @@ def test_a_cell_that_fails_is_seen(tiny, tmp_path, outputs):
     assert "1 failed, 7 passed" in report
 
 
+# What must hold at quick size whatever the paper says (section 5 of the study's spec): metric -> (above, below).
+GATES = {
+    "weight-ensembles": {
+        "uniform-mean_single/id_test": (0, 100),
+        "uniform-mean_single/ood": (0, 100),
+        "pairs/gain_ood": (0, 100),
+        "distances/correlation": (0, 1),
+        "e_far-d_far/id_test": (-1, 1),
+    }
+}
+
+
 @pytest.mark.quick_size
 @pytest.mark.parametrize("slug", SLUGS)
 def test_quick_size_gives_the_numbers_to_expect(slug, outputs):
     entry = find(slug)
     (progress,) = run_jobs([Job.of(slug, entry.size_params("quick"))], 1, lambda p: None)
     assert progress.state == DONE, progress.error
-    rows = json.loads((progress.job.folder / "results.json").read_text(encoding="utf-8"))["expected"]
+    results = json.loads((progress.job.folder / "results.json").read_text(encoding="utf-8"))
+    rows = results["expected"]
     assert [row["metric"] for row in rows] == [expected.metric for expected in entry.study.expected]
     assert [row for row in rows if not row["within"]] == []
+    for metric, (above, below) in GATES[slug].items():
+        assert above < results["metrics"][metric]["mean"] < below, metric
 
 
 def markdown(name, source, *tag):
