@@ -12,6 +12,7 @@ from scipy.stats import t
 
 from lib.ensembles.distances import Matrix, pair_correlation, set_diversity, spearman
 from lib.ensembles.mechanics import EnsembleGap, SubsetSample, ensemble_gap, pair_gains, prediction_ensemble, sample_subsets
+from lib.ensembles.paths import area_under_curve, curve_table
 from lib.ensembles.selection import Selection
 from lib.ensembles.soups import VARIANTS, Evaluator, Pool
 from lib.ensembles.walk import Members
@@ -57,7 +58,7 @@ def run_rules(pool: Pool, repeat: int, held_out: str, seeds: Seeds, **options: A
 
 
 def rule_table(outcome: Outcome) -> pd.DataFrame:
-    """One row per rule and reference: accuracies in %, soup size, soup evaluations, diversity.
+    """One row per rule and reference: accuracies in %, soup size, soup evaluations, diversity, area under the ID test curve.
 
     References: the start theta_0, the mean and the best single model (by ID validation), and the prediction ensemble of all
     models, which costs K times the inference.
@@ -75,8 +76,18 @@ def rule_table(outcome: Outcome) -> pd.DataFrame:
         diversity = {name: set_diversity(matrix, members) for name, matrix in outcome.distances.items()}
         spread = {f"diversity {name}": found.value if found.defined else None for name, found in diversity.items()}
         cost = {"size": len(members), "evaluations": selection.n_evals}
-        rows.append({"rule": rule, **cost, **_percent(evaluator, members), **spread})
+        rows.append({"rule": rule, **cost, **_percent(evaluator, members), **spread, **_area(outcome, selection)})
     return pd.DataFrame(rows).assign(repeat=outcome.repeat, held_out=outcome.held_out)
+
+
+def _area(outcome: Outcome, selection: Selection) -> dict[str, float]:
+    """Mean ID test accuracy over soup sizes 1..K, a rule that stops early keeping its last; none for the uniform soup."""
+    if selection.rule == "uniform":
+        return {}
+    curve = curve_table(outcome.evaluator, selection, ["id_test"], {})
+    return {
+        "area id_test": 100 * area_under_curve(curve["size"].tolist(), curve["accuracy id_test"].tolist(), len(outcome.pool.flat))
+    }
 
 
 def _percent(evaluator: Evaluator, members: tuple[int, ...]) -> dict[str, float]:
@@ -200,7 +211,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     for name in ("id_val", "id_test", "ood"):
         columns[name] = groups[name].mean()
         columns[f"{name} +-"] = groups[name].sem() * t.ppf(0.975, groups.size().clip(lower=2) - 1)
-    for name in ("size", "evaluations", "diversity d_D ood", "diversity d_E"):
+    for name in ("area id_test", "size", "evaluations", "diversity d_D ood", "diversity d_E"):
         columns[name] = groups[name].mean()
     return pd.DataFrame(columns)
 

@@ -148,11 +148,19 @@ def test_summary_counts_repeats_and_gives_half_of_the_interval():
 
     values = [90.0, 92.0, 97.0]
     table = pd.DataFrame({"held_out": "noise", "rule": "greedy", "id_val": values, "id_test": values, "ood": values, "size": 2,
-                          "evaluations": 3, "diversity d_D ood": 1.0, "diversity d_E": 1.0})  # fmt: skip
+                          "evaluations": 3, "diversity d_D ood": 1.0, "diversity d_E": 1.0, "area id_test": 91.0})  # fmt: skip
     row = soup.summary(table).loc[("noise", "greedy")]
     assert row["n"] == 3
     assert row["ood"] == pytest.approx(93)
     assert row["ood +-"] == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(values))
+
+
+def test_area_lies_between_the_worst_and_the_best_soup_of_the_path(result):
+    table = soup.rule_table(result).set_index("rule")
+    for rule in soup.SEQUENTIAL:
+        reached = [100 * a for a in result.evaluator.accuracy([s.members for s in result.selections[rule].curve], "id_test")]
+        assert min(reached) - 1e-9 <= table.loc[rule, "area id_test"] <= max(reached) + 1e-9
+    assert np.isnan(table.loc["uniform", "area id_test"])
 
 
 def test_undefined_metrics_are_left_out_not_invented():
