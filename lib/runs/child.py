@@ -10,20 +10,34 @@ import sys
 import threading
 import traceback
 
-from lib.runs.execute import RunFailed, execute
+from lib.runs.forked import FORKS, ForkedKernel, call_process
 from lib.runs.job import Job, event
-from lib.runs.kernel import RunKernelManager
+from lib.studies import find
 
 
 def main() -> int:
-    """Run the job given as JSON; 0 done, 1 failed, 130 stopped."""
+    """A cold start: the kernel imports what it needs while this process imports what runs a notebook."""
+    job = Job.from_json(sys.argv[1])
+    kernel = None
+    if FORKS:
+        from lib.runs.preload import preload
+
+        kernel = ForkedKernel(lambda: preload([find(job.slug)]))
+    return work(job, kernel)
+
+
+def work(job: Job, kernel: ForkedKernel | None) -> int:
+    """Run the job, in the forked `kernel` where there is one: 0 done, 1 failed, 130 stopped."""
+    call_process("studies-run")
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the libraries print goes to stderr, the events have stdout for themselves
-    job = Job.from_json(sys.argv[1])
 
     def stop(*_: object) -> None:
-        if RunKernelManager.latest is not None:
-            RunKernelManager.latest.kill_now()
+        if kernel is not None:
+            kernel.kill()
+        if (running := sys.modules.get("lib.runs.kernel")) and (manager := running.RunKernelManager.latest):
+            manager.kill_now()
+            manager.drop_folder()
         if partial := os.environ.get("STUDIES_RUN_DIR"):
             shutil.rmtree(partial, ignore_errors=True)
         os._exit(130)
@@ -35,18 +49,29 @@ def main() -> int:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=watch_parent, daemon=True).start()
+    from lib.runs.execute import RunFailed, execute
+    from lib.runs.kernel import RunKernelManager
+    from lib.runs.locks import Held
+
+    RunKernelManager.waiting = kernel
     try:
         folder = execute(job, lambda line: print(line, file=channel))
+    except Held:
+        print(event("held"), file=channel)
+        return 1
     except RunFailed as error:
-        print(event("failed", error=str(error), cell=error.cell, kept=str(error.kept) if error.kept else ""), file=channel)
+        kept = str(error.kept) if error.kept else ""
+        print(event("failed", kind=error.kind, error=str(error), cell=error.cell, kept=kept), file=channel)
         return 1
     except Exception as error:
         traceback.print_exc()
-        print(event("failed", error=f"{type(error).__name__}: {error}", cell="", kept=""), file=channel)
+        print(event("failed", kind="other", error=f"{type(error).__name__}: {error}", cell="", kept=""), file=channel)
         return 1
     print(event("done", folder=str(folder)), file=channel)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    outcome = main()
+    sys.stderr.flush()
+    os._exit(outcome)  # all is written; taking down an interpreter full of packages takes as long as a small run

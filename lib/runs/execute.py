@@ -1,26 +1,28 @@
 """Run one notebook through Papermill into a folder that appears whole or not at all."""
 
+import contextlib
 import errno
 import json
 import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lib.runs.html import strip_widgets, write_html
-from lib.runs.identity import notebook_cells
+from lib.runs.identity import notebook_cells, run_id
 from lib.runs.job import Job, event
 from lib.runs.kernel import RunKernelManager
-from lib.runs.places import finished, partial_folder, publish, study_root, sweep_leftovers
+from lib.runs.limits import Watch
+from lib.runs.locks import Held
+from lib.runs.places import finished, lease, partial_folder, publish, study_root, sweep_leftovers
 from lib.runs.provenance import cell_times, describe
 from lib.studies import Entry, find
 
@@ -28,65 +30,66 @@ Emit = Callable[[str], None]
 
 
 class RunFailed(RuntimeError):
-    """The notebook did not get to its end; `kept` is the folder with what there is, or None where it cannot be kept."""
+    """The notebook did not get to its end.
 
-    def __init__(self, message: str, cell: str = "", kept: Path | None = None) -> None:
+    `kind` says why: cell (a cell raised), kernel (it died or did not start; trying again may help), limit, disk, or code
+    (the sources are no longer those that the run id names). `kept` is the folder with what there is, or None.
+    """
+
+    def __init__(self, message: str, kind: str = "cell", cell: str = "", kept: Path | None = None) -> None:
         super().__init__(message)
-        self.cell, self.kept = cell, kept
+        self.kind, self.cell, self.kept = kind, cell, kept
 
 
 def execute(job: Job, emit: Emit) -> Path:
-    """Execute the job and return its finished folder. Raises RunFailed; nothing torn stays behind."""
+    """Execute the job and return its finished folder. Raises RunFailed; nothing torn stays behind.
+
+    Raises Held where another process makes the same run and the job is not patient.
+    """
     entry = find(job.slug)
     sweep_leftovers(job.slug)
-    if finished(job.folder) and not job.force:
-        return job.folder
     try:
-        with partial_folder(entry, job.run_id) as partial:
+        with _turn(job), partial_folder(entry, job.run_id) as partial:
+            if finished(job.folder) and not job.force:
+                return job.folder
             _run(entry, job, partial, emit)
             return publish(partial, job.folder, replace=job.force)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunFailed(
-                f"disk full while writing {job.slug} under {study_root(job.slug)}; finished runs are untouched"
-            ) from None
+            message = f"disk full while writing {job.slug} under {study_root(job.slug)}; finished runs are untouched"
+            raise RunFailed(message, "disk") from None
         raise
+
+
+@contextlib.contextmanager
+def _turn(job: Job) -> Iterator[None]:
+    """The lease of the run; a patient job waits until whoever holds it is done."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lease(job.slug, job.run_id))
+                break
+            except Held:
+                if not job.patient:
+                    raise
+                time.sleep(0.2)
+        yield
 
 
 def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
     """Fill `partial` with a whole run, provenance last."""
     os.environ["STUDIES_RUN_DIR"] = str(partial)
     output, began, started = partial / "notebook.ipynb", time.perf_counter(), datetime.now(UTC)
-    total = len(notebook_cells(entry.notebook)) + 1  # and the one that papermill injects
     origin = describe(entry, job)  # before the work: what runs is the code as it is now
-    cell_id = ""
-
-    def on_cell_start(cell: Any, cell_index: int) -> None:
-        nonlocal cell_id
-        cell_id = "given-parameters" if "injected-parameters" in cell.metadata.get("tags", []) else cell.id
-        emit(event("cell", index=cell_index, of=total, id=cell_id))
-
-    try:
-        papermill.execute_notebook(
-            str(entry.notebook), str(output), parameters=dict(job.params), progress_bar=False, kernel_name="python3",
-            request_save_on_cell_execute=False, autosave_cell_every=0,
-            kernel_manager_class=RunKernelManager, on_cell_start=on_cell_start,
-            store_widget_state=False, start_timeout=120,
-        )  # fmt: skip
-    except PapermillExecutionError as error:
-        if "No space left on device" in str(error.evalue):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
-        message = f"{error.ename}: {error.evalue}"
-        kept = _keep_failed(entry, job, output, {"error": message, "cell": cell_id}, started)
-        raise RunFailed(message, cell_id, kept) from None
-    except (DeadKernelError, CellTimeoutError, RuntimeError) as error:
-        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        kept = _keep_failed(entry, job, output, {"error": message, "cell": cell_id}, started)
-        raise RunFailed(message, cell_id, kept) from None
+    if run_id(entry, entry.study.params.parse(job.params), origin["hashes"]) != job.run_id:
+        raise RunFailed("the code has changed since this run was planned; give the same command again", "code")
+    trouble = _through_papermill(entry, job, output, emit)
+    if trouble is None and not (partial / "results.json").exists():
+        trouble = RunFailed("the notebook came to its end without run.finish()")
+    if trouble is not None:
+        trouble.kept = _keep_failed(entry, job, output, trouble, started)
+        raise trouble
     notebook = nbformat.read(output, as_version=4)
-    if not (partial / "results.json").exists():
-        message = "the notebook came to its end without run.finish()"
-        raise RunFailed(message, "", _keep_failed(entry, job, output, {"error": message, "cell": ""}, started))
     strip_widgets(notebook)
     nbformat.write(notebook, output)
     write_html(notebook, entry.study.title, partial / "notebook.html")
@@ -100,6 +103,35 @@ def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
     (partial / "provenance.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
+def _through_papermill(entry: Entry, job: Job, output: Path, emit: Emit) -> RunFailed | None:
+    """Execute the notebook within the job's limits into `output`; what went wrong, if anything did."""
+    total = len(notebook_cells(entry.notebook)) + 1  # and the one that papermill injects
+    cell_id = ""
+
+    def on_cell_start(cell: Any, cell_index: int) -> None:
+        nonlocal cell_id
+        cell_id = "given-parameters" if "injected-parameters" in cell.metadata.get("tags", []) else cell.id
+        emit(event("cell", index=cell_index, of=total, id=cell_id))
+
+    with Watch(job.max_seconds, job.max_memory_mb) as watch:
+        try:
+            papermill.execute_notebook(
+                str(entry.notebook), str(output), parameters=dict(job.params), progress_bar=False, kernel_name="python3",
+                request_save_on_cell_execute=False, autosave_cell_every=0,
+                kernel_manager_class=RunKernelManager, on_cell_start=on_cell_start,
+                store_widget_state=False, start_timeout=120,
+            )  # fmt: skip
+        except PapermillExecutionError as error:
+            if "No space left on device" in str(error.evalue):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+            return RunFailed(f"{error.ename}: {error.evalue}", "cell", cell_id)
+        except RuntimeError as error:  # nbclient's ways to say that the kernel died, or never lived
+            if watch.verdict:
+                return RunFailed(watch.verdict, "limit", cell_id)
+            return RunFailed(f"{type(error).__name__}: {' '.join(str(error).split())}", "kernel", cell_id)
+    return None
+
+
 def _cost(wall: float) -> dict[str, float]:
     """Wall seconds, and the kernel's own CPU seconds and peak memory as the system accounted them."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -110,18 +142,19 @@ def _cost(wall: float) -> dict[str, float]:
     }
 
 
-def _keep_failed(entry: Entry, job: Job, output: Path, trouble: dict[str, str], started: datetime) -> Path:
-    """Keep the notebook up to the failing cell, apart from finished runs."""
-    folder = study_root(job.slug) / "failed" / f"{job.run_id}-{started:%Y%m%dT%H%M%S%f}"
-    folder.mkdir(parents=True)
-    if output.exists():  # a kernel that died leaves none
+def _keep_failed(entry: Entry, job: Job, output: Path, trouble: RunFailed, started: datetime) -> Path:
+    """Keep the notebook up to the failing cell, apart from finished runs; the folder appears whole."""
+    making, folder = output.parent / "kept", study_root(job.slug) / "failed" / f"{job.run_id}-{started:%Y%m%dT%H%M%S%f}"
+    making.mkdir()
+    if output.exists():
         notebook = nbformat.read(output, as_version=4)
         strip_widgets(notebook)
-        nbformat.write(notebook, folder / "notebook.ipynb")
-        write_html(notebook, f"{entry.study.title} (failed)", folder / "notebook.html")
+        nbformat.write(notebook, making / "notebook.ipynb")
+        write_html(notebook, f"{entry.study.title} (failed)", making / "notebook.html", failed=True)
     facts = {
         "study": job.slug, "size": job.size, "params": dict(job.params), "run_id": job.run_id,
-        "started_utc": started.isoformat(timespec="seconds"), **trouble,
+        "started_utc": started.isoformat(timespec="seconds"), "kind": trouble.kind, "error": str(trouble), "cell": trouble.cell,
     }  # fmt: skip
-    (folder / "error.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    return folder
+    (making / "error.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    folder.parent.mkdir(exist_ok=True)
+    return making.rename(folder)

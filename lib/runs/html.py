@@ -35,17 +35,17 @@ def strip_widgets(notebook: Any) -> None:
                 del data[WIDGET]
 
 
-def write_html(notebook: Any, title: str, path: Path) -> None:
+def write_html(notebook: Any, title: str, path: Path, failed: bool = False) -> None:
     """Render the notebook with its outputs as one self-contained page at `path`, inside a run's folder."""
-    page, _ = PageExporter().from_notebook_node(_still(notebook), resources={"page": _facts(title, path)})
+    page, _ = PageExporter().from_notebook_node(_still(notebook), resources={"page": _facts(title, failed)})
     path.write_text(page, encoding="utf-8")
 
 
-def _facts(title: str, path: Path) -> dict[str, str]:
+def _facts(title: str, failed: bool) -> dict[str, str]:
     """What the page's template asks for. A failed run lies one folder deeper, so its way to the gallery is longer."""
     return {
         "title": title,
-        "gallery": "../../../index.html" if path.parent.parent.name == "failed" else "../../index.html",
+        "gallery": "../../../index.html" if failed else "../../index.html",
         "light": HtmlFormatter(style="default").get_style_defs(".highlight"),
         "dark": HtmlFormatter(style="github-dark").get_style_defs(".highlight"),
     }

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def _text(cell: dict[str, Any]) -> str:
     return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
 
 
-def _python(cells: list[dict[str, Any]]) -> list[str]:
+def python_cells(cells: list[dict[str, Any]]) -> list[str]:
     """Code cells without IPython's own lines."""
     code = (_text(cell) for cell in cells if cell["cell_type"] == "code")
     return ["\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("%", "!"))) for text in code]
@@ -73,7 +73,7 @@ def source_hashes(entry: Entry) -> dict[str, str]:
     """Hashes of what the run executes: notebook (sources only, not outputs), lib, lock."""
     cells = notebook_cells(entry.notebook)
     declaration = entry.source.read_text(encoding="utf-8")
-    modules = reachable([*_python(cells), declaration])
+    modules = reachable([*python_cells(cells), declaration])
     lock = HOME / "requirements.lock"
     return {
         "notebook": digest(*(f"{cell['cell_type']}\n{_text(cell)}" for cell in cells)),
@@ -82,7 +82,10 @@ def source_hashes(entry: Entry) -> dict[str, str]:
     }
 
 
-def run_id(entry: Entry, params: StudyParams) -> str:
-    """Twelve hex digits that name this work: the same work has the same id on every machine."""
-    hashes = source_hashes(entry)
+def run_id(entry: Entry, params: StudyParams, hashes: Mapping[str, str] | None = None) -> str:
+    """Twelve hex digits that name this work: the same work has the same id on every machine.
+
+    `hashes` are the study's `source_hashes` where they are known already, as for the many runs of a sweep.
+    """
+    hashes = hashes or source_hashes(entry)
     return digest(entry.study.slug, *hashes.values(), json.dumps(params.model_dump(), sort_keys=True))[:12]

@@ -1,44 +1,63 @@
-"""Start child processes for jobs, follow their events, and show where each one is."""
+"""Run jobs in processes of their own, follow their events, and show where each one is."""
 
 import contextlib
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lib.runs.job import Job
 from lib.runs.places import finished, finished_runs
+from lib.runs.process import Launcher, RunProcess
 from lib.studies import find
 
 WAITING, RUNNING, DONE, PRESENT, FAILED, STOPPED = "waiting", "running", "done", "already finished", "failed", "stopped"
+HELD = "made by another process"
+RETRIED = ("kernel", "process")  # kinds of failure that say nothing about the notebook
 
 
 @dataclass
 class Progress:
-    """Where one job is, as its events tell."""
+    """Where one job is, as its events tell; `strikes` counts attempts that were lost to a dead kernel or process."""
 
     job: Job
-    expected_s: float
+    expected_s: float = 0.0
     state: str = WAITING
     cell: str = ""
     position: str = ""
     error: str = ""
+    kind: str = ""
     kept: str = ""
+    strikes: int = 0
     began: float = 0.0
     ended: float = 0.0
-    process: subprocess.Popen[str] | None = field(default=None, repr=False)
+    process: RunProcess | None = field(default=None, repr=False)
 
     @property
     def elapsed(self) -> float:
         """Seconds since the job began, or that it took."""
         return ((self.ended or time.perf_counter()) - self.began) if self.began else 0.0
+
+    def apply(self, facts: dict[str, Any]) -> None:
+        """Take in one event of the run."""
+        match facts["event"]:
+            case "cell":
+                self.cell, self.position = facts["id"], f"{facts['index'] + 1}/{facts['of']}"
+            case "done":
+                self.state, self.cell, self.position, self.error, self.kind, self.kept = DONE, "", "", "", "", ""
+            case "held":
+                self.state = HELD
+            case "failed":
+                self.state, self.error, self.kind = FAILED, facts["error"], facts["kind"]
+                self.cell, self.kept = facts["cell"], facts["kept"]
+
+
+Notify = Callable[[Progress], None]
 
 
 def expected_seconds(job: Job) -> float:
@@ -51,82 +70,59 @@ def expected_seconds(job: Job) -> float:
     return 60 * find(job.slug).study.minutes.get(job.size, 0.0)
 
 
-def child_environment(threads: int | None) -> dict[str, str]:
-    """The child's environment, with numeric threads pinned before anything numeric is imported."""
-    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return os.environ | quiet | ({name: str(threads) for name in names} if threads else {})
-
-
-def run_jobs(jobs: Sequence[Job], workers: int, notify: Callable[[Progress], None]) -> list[Progress]:
+def run_jobs(jobs: Sequence[Job], workers: int, notify: Notify) -> list[Progress]:
     """Run the jobs, `workers` at a time, each in a process of its own; `notify` is called at every change.
 
     On KeyboardInterrupt the children are stopped, unfinished work is dropped, finished runs stay, and it is raised again.
     """
-    cores = os.cpu_count() or 1
-    threads = max(1, cores // workers) if workers > 1 else None
+    threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None
+    launcher = Launcher([job.slug for job in jobs], threads, warm=len(jobs) > 1)
     progress = [Progress(job, expected_seconds(job)) for job in jobs]
     stopping = threading.Event()
-    with ThreadPoolExecutor(workers) as pool:
+    with contextlib.closing(launcher), ThreadPoolExecutor(workers) as pool:
         try:
-            for wait in [pool.submit(_follow, p, threads, notify, stopping) for p in progress]:
+            for wait in [pool.submit(perform, p, launcher, notify, stopping) for p in progress]:
                 wait.result()
         except KeyboardInterrupt:
             stopping.set()
             for p in progress:
-                _stop(p)
+                if p.process is not None:
+                    p.process.stop()
             raise
     return progress
 
 
-def _stop(p: Progress) -> None:
-    """Tell the child to end: it does when its standard input closes, even where a signal would come before it listens."""
-    if p.process is not None and p.process.stdin is not None:
-        with contextlib.suppress(OSError):
-            p.process.stdin.close()
-
-
-def _follow(p: Progress, threads: int | None, notify: Callable[[Progress], None], stopping: threading.Event) -> None:
+def perform(p: Progress, launcher: Launcher, notify: Notify, stopping: threading.Event, retries: int = 0) -> Progress:
+    """Run one job to its end; up to `retries` more times where its kernel or process died. `stopping` says to start nothing."""
     if stopping.is_set():
         p.state = STOPPED
-        return
+        return p
     p.began = time.perf_counter()
     if finished(p.job.folder) and not p.job.force:
-        p.state, p.ended = PRESENT, time.perf_counter()
-        notify(p)
-        return
-    p.state = RUNNING
+        p.state = PRESENT
+    else:
+        _attempt(p, launcher, notify, stopping)
+        while p.state == FAILED and p.kind in RETRIED and p.strikes < retries and not stopping.is_set():
+            p.strikes += 1
+            _attempt(p, launcher, notify, stopping)
+    p.ended = time.perf_counter()
     notify(p)
-    with tempfile.TemporaryFile("w+") as log:
-        p.process = subprocess.Popen(
-            [sys.executable, "-m", "lib.runs.child", p.job.to_json()],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-            env=child_environment(threads), start_new_session=True,
-        )  # fmt: skip
-        if stopping.is_set():
-            _stop(p)
-        assert p.process.stdout is not None
-        for line in p.process.stdout:
-            _apply(p, json.loads(line))
+    return p
+
+
+def _attempt(p: Progress, launcher: Launcher, notify: Notify, stopping: threading.Event) -> None:
+    p.state, p.cell, p.position = RUNNING, "", ""
+    notify(p)
+    p.process = launcher.start(p.job)
+    if stopping.is_set():
+        p.process.stop()
+    for facts in p.process.events():
+        p.apply(facts)
+        if p.state == RUNNING:
             notify(p)
-        code = p.process.wait()
-        p.ended = time.perf_counter()
-        if p.state == RUNNING:  # it ended without saying how
-            log.seek(0)
-            p.state = STOPPED if stopping.is_set() else FAILED
-            p.error = f"the run's process ended with code {code}. {' '.join(log.read()[-400:].split())}".strip()
-    notify(p)
-
-
-def _apply(p: Progress, facts: dict[str, object]) -> None:
-    match facts["event"]:
-        case "cell":
-            p.cell, p.position = str(facts["id"]), f"{int(str(facts['index'])) + 1}/{facts['of']}"
-        case "done":
-            p.state, p.cell, p.position = DONE, "", ""
-        case "failed":
-            p.state, p.error, p.kept = FAILED, str(facts["error"]), str(facts["kept"])
-            p.cell = str(facts["cell"])
+    if p.state == RUNNING:  # it ended without saying how
+        p.state, p.kind = (STOPPED, "") if stopping.is_set() else (FAILED, "process")
+        p.error = p.process.last_words()
 
 
 def latest_events(progress: Sequence[Progress]) -> str:

@@ -1,8 +1,10 @@
 """Where runs lie on disk, and the two moves that make a run folder appear: whole or not at all.
 
-outputs/<slug>/<run-id>/             a finished run
-outputs/<slug>/failed/<run-id>-.../  a failed run: the notebook up to the failing cell, and error.json
-outputs/<slug>/.partial/<name>/      a run in the making; <name>.lock is held by its process while it lives
+outputs/<slug>/<run-id>/                  a finished run
+outputs/<slug>/failed/<run-id>-.../       a failed run: the notebook up to the failing cell, and error.json
+outputs/<slug>/sweeps/<sweep-id>/         a sweep: its plan, and its report once it is finished
+outputs/<slug>/.partial/<run-id>.../      a run in the making; the lock beside it is held by its process while it lives
+outputs/<slug>/.partial/<run-id>.lease    held by the process that makes this run, so that others leave it alone
 """
 
 import contextlib
@@ -12,8 +14,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from lib.runs.locks import HOST, Held, abandoned, held
 from lib.studies import Entry
 from lib.studies.registry import HOME
 
@@ -35,6 +38,11 @@ def run_folder(slug: str, run_id: str) -> Path:
     return study_root(slug) / run_id
 
 
+def sweep_folder(slug: str, sweep_id: str) -> Path:
+    """Where a sweep's plan and report lie."""
+    return study_root(slug) / "sweeps" / sweep_id
+
+
 def finished(folder: Path) -> bool:
     """Whether the folder holds a whole run."""
     return (folder / LAST_FILE).is_file()
@@ -47,23 +55,26 @@ def finished_runs(slug: str) -> list[Path]:
 
 
 @contextlib.contextmanager
-def partial_folder(entry: Entry, run_id: str) -> Iterator[Path]:
-    """A fresh folder for a run in the making, removed on the way out unless it was published.
+def lease(slug: str, run_id: str) -> Iterator[None]:
+    """Be the one process that makes this run. Raises Held while another living process is at it.
 
-    The lock beside it is released by the system when its process dies, however it dies.
+    The lease only saves work: should two processes make the same run all the same, the second to finish drops its copy.
     """
-    root = study_root(entry.study.slug) / ".partial"
-    root.mkdir(parents=True, exist_ok=True)
-    folder = root / f"{run_id}.{uuid.uuid4().hex[:8]}"
-    try:
-        with FileLock(f"{folder}.lock"):
-            folder.mkdir()
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        _drop_lock(folder)
+    room = _workshop(slug)
+    with held(room / f"{run_id}.lease", steal_when_frozen=True):
+        yield
+
+
+@contextlib.contextmanager
+def partial_folder(entry: Entry, run_id: str) -> Iterator[Path]:
+    """A fresh folder for a run in the making, removed on the way out unless it was published."""
+    folder = _workshop(entry.study.slug) / f"{run_id}.{HOST}.{uuid.uuid4().hex[:8]}"
+    with held(_lock_of(folder)):
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish(partial: Path, target: Path, replace: bool) -> Path:
@@ -72,38 +83,42 @@ def publish(partial: Path, target: Path, replace: bool) -> Path:
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
-    old = partial.parent / f"{target.name}.{uuid.uuid4().hex[:8]}"
-    if replace and target.exists():
-        target.rename(old)  # should we die here, the sweep of leftovers puts a whole run back
-    try:
-        partial.rename(target)
-    except OSError:
-        if not finished(target):  # else: somebody finished the same run first, and theirs stands
-            raise
-    shutil.rmtree(old, ignore_errors=True)
+    old = partial.parent / f"{target.name}.{HOST}.{uuid.uuid4().hex[:8]}"
+    with held(_lock_of(old)):
+        if replace and target.exists():
+            target.rename(old)  # should we die here, the sweep of leftovers puts a whole run back
+        try:
+            partial.rename(target)
+        except OSError:
+            if not finished(target):  # else: somebody finished the same run first, and theirs stands
+                raise
+        shutil.rmtree(old, ignore_errors=True)
     return target
 
 
 def sweep_leftovers(slug: str) -> None:
     """Deal with what dead processes left: a run that is whole is published, anything else is removed."""
-    root = study_root(slug) / ".partial"
-    if not root.is_dir():
+    room = study_root(slug) / ".partial"
+    if not room.is_dir():
         return
-    for folder in [f for f in root.iterdir() if f.is_dir()]:
-        try:
-            with FileLock(f"{folder}.lock", timeout=0):
-                target = run_folder(slug, folder.name.split(".")[0])
-                if finished(folder) and not target.exists():
-                    publish(folder, target, replace=False)
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
-            continue  # its process lives
-        _drop_lock(folder)
-    for lock in root.glob("*.lock"):
-        with contextlib.suppress(Timeout), FileLock(lock, timeout=0):  # held by somebody: a run about to make its folder
-            if not lock.with_suffix("").exists():
-                lock.unlink(missing_ok=True)
+    for folder in [f for f in room.iterdir() if f.is_dir()]:
+        host = folder.name.split(".")[1]
+        with contextlib.suppress(Held), abandoned(_lock_of(folder), host):
+            target = run_folder(slug, folder.name.split(".")[0])
+            if finished(folder) and not target.exists():
+                publish(folder, target, replace=False)
+            shutil.rmtree(folder, ignore_errors=True)
+    for lock in [*room.glob("*.lock"), *room.glob("*.lease")]:
+        if not lock.with_suffix("").is_dir():
+            with contextlib.suppress(Held, Timeout), abandoned(lock, HOST):
+                pass  # nobody's: letting go of it removes it
 
 
-def _drop_lock(folder: Path) -> None:
-    Path(f"{folder}.lock").unlink(missing_ok=True)
+def _workshop(slug: str) -> Path:
+    room = study_root(slug) / ".partial"
+    room.mkdir(parents=True, exist_ok=True)
+    return room
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")

@@ -208,7 +208,7 @@ def test_run_all_again_in_the_same_kernel_is_allowed(tiny):
 def test_a_kernel_that_dies_is_a_failed_run_that_is_kept(tiny, outputs):
     child = start_child(job(tiny, sleep_s=30))
     wait_for(child, "cell wait", outputs)
-    (kernel,) = [p for p in psutil.Process(child.pid).children(recursive=True) if "ipykernel_launcher" in " ".join(p.cmdline())]
+    (kernel,) = [p for p in psutil.Process(child.pid).children(recursive=True) if p.name() == "studies-kernel"]
     kernel.kill()
     events = [json.loads(line) for line in child.stdout]
     assert child.wait(timeout=30) == 1

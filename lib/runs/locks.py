@@ -1,0 +1,81 @@
+"""Locks that say whether a process lives: the system lets go of them when it dies, and a heartbeat tells when it hangs."""
+
+import contextlib
+import os
+import platform
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+HOST = sha256(platform.node().encode()).hexdigest()[:6]  # names this machine in file names
+BEAT_S = 5.0
+FROZEN_S = 60.0  # without a beat for so long, a process is taken to hang
+
+
+class Held(Exception):
+    """A living process holds the lock."""
+
+
+@contextlib.contextmanager
+def held(path: Path, steal_when_frozen: bool = False) -> Iterator[None]:
+    """Hold the lock `path` and touch it every few seconds; the file is removed on the way out. Raises Held.
+
+    With `steal_when_frozen` a holder that lives but has not beaten for a minute (a stopped process, a machine asleep)
+    counts for nothing, and the work goes on without the lock.
+    """
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        if not (steal_when_frozen and silence(path) > FROZEN_S):
+            raise Held(path.name) from None
+        yield
+        return
+    over = threading.Event()
+    beating = threading.Thread(target=_beat, args=(path, over), daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        over.set()
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def abandoned(path: Path, host: str) -> Iterator[None]:
+    """Take over the lock of a dead process, to tidy up after it. Raises Held while its holder may be alive.
+
+    Some network file systems keep locks apart for each machine. So for a holder on another machine its heartbeat
+    must have stopped as well.
+    """
+    if host != HOST and silence(path) < FROZEN_S:
+        raise Held(path.name)
+    try:
+        with FileLock(path, timeout=0):
+            yield
+            path.unlink(missing_ok=True)
+    except Timeout:
+        raise Held(path.name) from None
+
+
+def silence(path: Path) -> float:
+    """Seconds since the last beat by the file system's own clock; infinite where there is no such file."""
+    probe = path.with_name(f".clock.{os.getpid()}.{threading.get_ident()}")
+    try:
+        last = path.stat().st_mtime
+        probe.touch()
+        return probe.stat().st_mtime - last
+    except OSError:
+        return float("inf")
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _beat(path: Path, over: threading.Event) -> None:
+    while not over.wait(BEAT_S):
+        with contextlib.suppress(OSError):
+            os.utime(path)

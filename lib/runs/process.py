@@ -1,0 +1,93 @@
+"""Start the process of a run, warm or cold, and read what it says."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from lib.runs.forked import FORKS
+from lib.runs.job import Job
+from lib.runs.template import THREADS, Template, TemplateLost
+
+
+class RunProcess:
+    """A run's process. It ends by itself when its work is done, and at once when `stop` closes its standard input."""
+
+    def __init__(self, stdin: int, stdout: int, log: IO[str], popen: "subprocess.Popen[bytes] | None") -> None:
+        self._stdin, self._stdout, self._log, self._popen = os.fdopen(stdin, "w"), os.fdopen(stdout), log, popen
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What it says, until its end."""
+        with self._stdout:
+            for line in self._stdout:
+                yield json.loads(line)
+        if self._popen is not None:
+            self._popen.wait()
+        self.stop()
+
+    def stop(self) -> None:
+        """Tell it to end: it does so even where a signal would come before it listens."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+
+    def last_words(self) -> str:
+        """How it ended and the end of its log in one line, for a process that ended without saying why."""
+        self._log.seek(0)
+        said = " ".join(self._log.read()[-400:].split())
+        code = f" with code {self._popen.returncode}" if self._popen is not None else ""
+        return f"the run's process ended{code}. {said}".strip()
+
+
+class Launcher:
+    """Starts runs, each in a process of its own that computes with `threads` threads (None: every core).
+
+    With `warm`, runs of the studies `slugs` are forked from a template where the system and the packages allow it; where
+    they don't, `cold_because` says why and runs start cold. `env` is added to the environment.
+    """
+
+    def __init__(self, slugs: Sequence[str], threads: int | None, warm: bool, env: Mapping[str, str] | None = None) -> None:
+        self.slugs, self.threads = sorted(set(slugs)), threads
+        self.env = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(env or {})
+        self.cold_because = "" if warm and FORKS else "not asked for" if FORKS else f"{sys.platform} cannot fork safely"
+        self._template: Template | None = None
+
+    def start(self, job: Job) -> RunProcess:
+        """Start the process of a job."""
+        stdin_theirs, stdin_ours = os.pipe()
+        stdout_ours, stdout_theirs = os.pipe()
+        log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        try:
+            popen = self._launch(job, stdin_theirs, stdout_theirs, log.fileno())
+        finally:
+            os.close(stdin_theirs)
+            os.close(stdout_theirs)
+        return RunProcess(stdin_ours, stdout_ours, log, popen)
+
+    def close(self) -> None:
+        """Let go of the template; what runs goes on."""
+        if self._template is not None:
+            self._template.close()
+
+    def _launch(self, job: Job, *files: int) -> "subprocess.Popen[bytes] | None":
+        if not self.cold_because:
+            try:
+                order = json.dumps({"job": job.to_json(), "threads": self.threads or os.cpu_count() or 1})
+                return self._warm().start(order, *files)
+            except TemplateLost as reason:
+                self.cold_because = str(reason)
+        pinned = dict.fromkeys(THREADS, str(self.threads)) if self.threads else {}
+        stdin, stdout, stderr = files
+        return subprocess.Popen(
+            [sys.executable, "-m", "lib.runs.child", job.to_json()],
+            stdin=stdin, stdout=stdout, stderr=stderr, env=self.env | pinned, start_new_session=True,
+        )  # fmt: skip
+
+    def _warm(self) -> Template:
+        if self._template is None or not self._template.fits():
+            self.close()
+            self._template = Template(self.slugs, self.env)
+        return self._template

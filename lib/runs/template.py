@@ -1,0 +1,133 @@
+"""Warm starts: a process that has imported what runs need, and from which each run is forked.
+
+Importing takes a run's process and its kernel two to four seconds; a fork of a process that has done so takes milliseconds.
+Every run still has two processes of its own, and no run sees what another did: nothing runs in the template itself.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lib.runs.forked import FORKS, ForkedKernel, call_process
+
+PACKAGE = Path(__file__).parents[1]
+LONGEST_ORDER = 1 << 20  # bytes
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+FORKABLE = dict.fromkeys(THREADS, "1") | {  # no threads on import, which a fork would lose, and the kernel's way to draw
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
+
+
+class TemplateLost(RuntimeError):
+    """The template cannot be used; the message says why."""
+
+
+class Template:
+    """The template process, seen from the process that wants runs. Safe to use from several threads."""
+
+    def __init__(self, slugs: Sequence[str], env: Mapping[str, str]) -> None:
+        self.code = code_state()
+        ours, theirs = socket.socketpair()
+        self._socket, self._lock = ours, threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "lib.runs.template", str(theirs.fileno()), *slugs],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+            env={**env, **FORKABLE}, start_new_session=True,
+        )  # fmt: skip
+        theirs.close()
+
+    def fits(self) -> bool:
+        """Whether it lives, and has imported the code as it is now."""
+        return self._process.poll() is None and self.code == code_state()
+
+    def start(self, order: str, stdin: int, stdout: int, stderr: int) -> None:
+        """Fork a run's process, which gets these three files. Raises TemplateLost."""
+        try:
+            with self._lock:
+                socket.send_fds(self._socket, [order.encode()], [stdin, stdout, stderr])
+                reply = self._socket.recv(4096).decode()
+        except OSError as error:
+            reply = str(error)
+        if reply != "started":
+            self.close()
+            raise TemplateLost(reply or f"the template ended with code {self._process.wait()}")
+
+    def close(self) -> None:
+        """Let the template end; runs that were forked from it go on."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+
+def code_state() -> list[tuple[str, int, int]]:
+    """Names, sizes and times of the library's files: a template must not outlive a change of what it imported."""
+    states = ((str(file), file.stat()) for file in sorted(PACKAGE.rglob("*.py")))
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+
+
+def main() -> None:
+    """Import, then fork a run for each order until the other side closes."""
+    from lib.runs import child, execute  # noqa: F401 - what a run's process needs
+    from lib.runs.preload import preload
+    from lib.studies import find
+
+    call_process("studies-warm")
+    server = socket.socket(fileno=int(sys.argv[1]))
+    preload([find(slug) for slug in sys.argv[2:]])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the runs here; their pipes tell how they end
+    while True:
+        order, files, _, _ = socket.recv_fds(server, LONGEST_ORDER, 3)
+        if not order:
+            return
+        if (threads := len(os.listdir("/proc/self/task"))) > 1:
+            server.send(f"a package started {threads - 1} threads on import, so that the template cannot be forked".encode())
+            return
+        if os.fork() == 0:
+            server.close()
+            _be_a_run(order.decode(), files)
+        for file in files:
+            os.close(file)
+        server.send(b"started")
+
+
+def _be_a_run(order: str, files: Sequence[int]) -> None:
+    """In the fork: take the files as stdin, stdout and stderr, fork the kernel, and run."""
+    from lib.runs.child import work
+    from lib.runs.job import Job
+
+    code = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        facts = json.loads(order)
+        os.environ.update(dict.fromkeys(THREADS, str(facts["threads"])))
+        code = work(Job.from_json(facts["job"]), ForkedKernel(lambda: set_threads(facts["threads"])))
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def set_threads(count: int) -> None:
+    """Compute with `count` threads from now on; what the libraries read from the environment they have read already."""
+    from threadpoolctl import threadpool_limits
+
+    if count > 1:
+        threadpool_limits(count)
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(count)
+
+
+if __name__ == "__main__":
+    assert FORKS
+    main()
