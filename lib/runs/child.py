@@ -29,6 +29,7 @@ def main() -> int:
 def work(job: Job, kernel: ForkedKernel | None) -> int:
     """Run the job, in the forked `kernel` where there is one: 0 done, 1 failed, 130 stopped."""
     call_process("studies-run")
+    os.environ["STUDIES_OUTPUTS"] = job.outputs
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the libraries print goes to stderr, the events have stdout for themselves
 

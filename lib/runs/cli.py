@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,13 @@ Name = Annotated[str, typer.Argument(metavar="STUDY", help="a name from `studies
 Size = Annotated[str, typer.Option("--size", help=" | ".join(SIZES))]
 Pairs = Annotated[list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="change one parameter")]
 ParamFile = Annotated[Path | None, typer.Option("-f", "--file", help="a flat YAML file of parameters")]
+
+
+class Engine(StrEnum):
+    """What moves the runs of a sweep."""
+
+    dask = "dask"
+    local = "local"
 
 
 @contextmanager
@@ -128,6 +136,63 @@ def run(
 
 def _resolved(name: str, size: str, param: list[str] | None, file: Path | None) -> StudyParams:
     return resolve(find(name), size, _pairs(param), read_yaml(file) if file else None)
+
+
+@app.command()
+def sweep(
+    study: Name,
+    grid: Annotated[list[str] | None, typer.Option("-g", "--grid", metavar="NAME=VALUES", help="seed=0:64, width=16,32")] = None,
+    size: Size = "quick",
+    param: Pairs = None,
+    file: ParamFile = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="runs at a time on this machine; default: its cores")] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="threads of each run")] = 1,
+    engine: Annotated[Engine, typer.Option("--engine", help="dask, or threads of this process")] = Engine.dask,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="a Dask scheduler to use")] = None,
+    slurm: Annotated[Path | None, typer.Option(metavar="FILE", help="ask Slurm for workers; see params/slurm.yaml")] = None,
+    max_minutes: Annotated[float | None, typer.Option("--max-minutes", min=0.01, help="wall time that a run may take")] = None,
+    max_memory: Annotated[float | None, typer.Option("--max-memory", min=1, help="MiB that a run's kernel may use")] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="also start a very large grid")] = False,
+) -> None:
+    """Run a study over a grid of parameters and seeds. The same command resumes where an earlier one stopped."""
+    with bad_input():
+        if scheduler and slurm:
+            raise ParamError("--slurm: got it together with --scheduler, allowed: one of them")
+        if (scheduler or slurm) and engine == Engine.local:
+            raise ParamError("--engine: got local, allowed: dask, as --scheduler and --slurm need it")
+        from lib.runs.sweeps import command, planning
+
+        limits = {"max_seconds": max_minutes and 60 * max_minutes, "max_memory_mb": max_memory}
+        base = read_yaml(file) if file else None
+        planned = planning.plan(study, size, grid or [], _pairs(param), base, limits, yes)
+        where = command.Where(engine.value, jobs, threads, scheduler, slurm)
+        try:
+            code = command.run(planned, where, dry)
+        except KeyboardInterrupt:
+            typer.echo("studies: stopped; finished runs are kept, the same command goes on with the rest", err=True)
+            raise typer.Exit(130) from None
+    if not dry:
+        from lib.runs.gallery import build
+
+        typer.echo(f"Gallery: {build()}")
+    raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="a run id, its first characters, or the path of a run folder")],
+) -> None:
+    """Run a stored run again with today's code and say, metric by metric, whether the numbers are the same."""
+    from lib.runs.replay import replay as replayed
+
+    try:
+        with bad_input():
+            same = replayed(run)
+    except KeyboardInterrupt:
+        typer.echo("studies: stopped; the stored run is as it was", err=True)
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if same else 1)
 
 
 @app.command()

@@ -14,12 +14,14 @@ from lib.runs import gallery_parts as parts
 from lib.runs.places import outputs_root
 from lib.runs.records import ClaimRecord
 from lib.runs.scoreboard import metric_text
-from lib.runs.stored import Damage, Shelf, StoredRun, read_shelf
+from lib.runs.stored import Damage, Shelf, StoredRun, StoredSweep, read_shelf
+from lib.runs.sweeps.words import axes_in_words, label
 from lib.studies import slugs
 from lib.studies.claims import HELD, NOT_HELD, NOT_TESTED
 
 PAGES = Path(__file__).parent / "pages"
 COVER_WIDTH, THUMB_WIDTH = 960, 420  # pixels; twice what the page shows, for sharp screens
+ROWS = 200  # runs or failures of one table; a sweep may leave thousands
 MARKS = {HELD: ("held", "✓"), NOT_HELD: ("missed", "✗"), NOT_TESTED: ("open", "–")}  # class and mark of each verdict
 
 
@@ -39,6 +41,14 @@ class Card:
         return tally(self.shown.results.claims)
 
 
+@dataclass(frozen=True)
+class SweepCard:
+    """A finished sweep in the gallery, with its figure where it has one."""
+
+    sweep: StoredSweep
+    picture: parts.Picture | None
+
+
 def build(root: Path | None = None) -> Path:
     """Draw the gallery of the outputs folder `root` (default: the suite's own) and return the page.
 
@@ -55,9 +65,12 @@ def draw(shelf: Shelf, known: Sequence[str], now: datetime) -> str:
     stored = {run.results.study for run in shelf.runs}
     every = [*known, *sorted(stored - set(known))]
     cards = [_card(shelf, slug) for slug in every if slug in stored]
+    sweeps = sorted(shelf.sweeps, key=lambda sweep: sweep.moment, reverse=True)
     return _environment(shelf.root).get_template("gallery.html.j2").render(
         cards=cards, tally=tally([claim for card in cards for claim in card.shown.results.claims]),
         missing=[slug for slug in every if slug not in stored], studies=len(every), runs=len(shelf.runs),
+        sweeps=[_sweep_card(shelf, sweep) for sweep in sweeps if sweep.summary], rows=ROWS,
+        unfinished=[sweep for sweep in sweeps if not sweep.summary],
         failed=sorted(shelf.failed, key=lambda run: run.failure.started_utc, reverse=True),
         benchmarks=shelf.benchmarks, damages=shelf.damages, marks=MARKS, now=now,
     )  # fmt: skip
@@ -86,6 +99,19 @@ def _card(shelf: Shelf, slug: str) -> Card:
     return Card(slug, shown, front, list(pictures.values()), sorted(runs, key=lambda r: r.provenance.started_utc, reverse=True))
 
 
+def _sweep_card(shelf: Shelf, sweep: StoredSweep) -> SweepCard:
+    """The sweep as it is shown; a table or figure that ought to be there and is not joins the shelf's damages."""
+    shown, caption = None, sweep.summary.caption if sweep.summary else None
+    if not (sweep.folder / "table.parquet").is_file():
+        shelf.damages.append(Damage(sweep.folder / "table.parquet", "is missing"))
+    if caption:
+        try:
+            shown = parts.picture(sweep.folder / "figure.png", caption, COVER_WIDTH)
+        except ValueError as reason:
+            shelf.damages.append(Damage(sweep.folder / "figure.png", str(reason)))
+    return SweepCard(sweep, shown)
+
+
 def _environment(root: Path) -> Environment:
     """Templates that escape whatever they are given, and that refuse names they do not know."""
     world = Environment(
@@ -95,6 +121,8 @@ def _environment(root: Path) -> Environment:
         "link": lambda path: parts.link(path, root),
         "place": lambda path: parts.place(path, root),
         "links": lambda run: parts.links(run, root),
+        "sweep_links": lambda sweep: parts.sweep_links(sweep, root),
+        "kept": lambda row: parts.kept_notebook(row, root), "axes": axes_in_words, "label": label, "share": parts.share,
         "metric": lambda metric: metric_text(vars(metric)),
         "count": parts.count, "day": parts.day, "duration": parts.duration, "formulas": parts.formulas,
         "memory": parts.memory, "value": parts.value, "word": parts.word,

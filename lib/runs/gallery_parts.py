@@ -13,7 +13,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from lib.runs.formulas import formulas_in_text
-from lib.runs.stored import StoredRun
+from lib.runs.records import ClaimTally, FailedRow
+from lib.runs.stored import StoredRun, StoredSweep
 
 WORDS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -24,6 +25,13 @@ FILES = {
     "notebook.ipynb": "notebook to open in JupyterLab",
     "results.json": "results",
     "provenance.json": "provenance",
+}
+SWEEP_FILES = {
+    "table.parquet": "table (parquet)",
+    "figure.svg": "figure (SVG)",
+    "failed.json": "failures",
+    "plan.json": "plan",
+    "summary.json": "summary",
 }
 
 
@@ -67,6 +75,26 @@ def link(path: Path, root: Path) -> str:
 def links(run: StoredRun, root: Path) -> list[tuple[str, str]]:
     """Name and address of each file of the run that is there."""
     return [(name, link(run.folder / file, root)) for file, name in FILES.items() if (run.folder / file).is_file()]
+
+
+def sweep_links(sweep: StoredSweep, root: Path) -> list[tuple[str, str]]:
+    """Name and address of each file of the sweep that is there; an empty list of failures is not worth a link."""
+    names = {file: name for file, name in SWEEP_FILES.items() if sweep.failures or file != "failed.json"}
+    return [(name, link(sweep.folder / file, root)) for file, name in names.items() if (sweep.folder / file).is_file()]
+
+
+def kept_notebook(row: FailedRow, root: Path) -> str:
+    """The address of a failed run's notebook, "" where none was kept."""
+    file = root / row.kept / "notebook.html"
+    return link(file, root) if row.kept and file.is_file() else ""
+
+
+def share(tally: ClaimTally) -> str:
+    """How often a claim held in a sweep, in words."""
+    if tally.low is None or tally.high is None:
+        return f"not tested in any of {count(tally.not_tested, 'run')}"
+    open_runs = f", not tested in {tally.not_tested}" if tally.not_tested else ""
+    return f"held in {tally.held} of {tally.tested} [{100 * tally.low:.0f} %, {100 * tally.high:.0f} %]{open_runs}"
 
 
 def count(number: int, singular: str, plural: str = "") -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,14 @@ def strip_widgets(notebook: Any) -> None:
 
 def write_html(notebook: Any, title: str, path: Path, failed: bool = False) -> None:
     """Render the notebook with its outputs as one self-contained page at `path`, inside a run's folder."""
-    page, _ = PageExporter().from_notebook_node(_still(notebook), resources={"page": _facts(title, failed)})
+    page, _ = _exporter().from_notebook_node(_still(notebook), resources={"page": _facts(title, failed)})
     path.write_text(page, encoding="utf-8")
+
+
+@cache
+def _exporter() -> "PageExporter":
+    """One for each process: it compiles its templates once."""
+    return PageExporter()
 
 
 def _facts(title: str, failed: bool) -> dict[str, str]:

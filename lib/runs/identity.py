@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ def _imported(source: str) -> set[str]:
     return {name for name in parents if name.split(".")[0] == "lib" and _module_file(name)}
 
 
+@lru_cache(maxsize=1000)
+def _imported_by(file: Path, changed: int) -> frozenset[str]:
+    """What a file imports; `changed`, the time of its last change, makes a changed file another one."""
+    return frozenset(_imported(file.read_text(encoding="utf-8")))
+
+
 def reachable(sources: Iterable[str]) -> dict[str, Path]:
     """The lib modules that `sources` reach through static imports, transitively: name -> file."""
     found: dict[str, Path] = {}
@@ -41,7 +48,7 @@ def reachable(sources: Iterable[str]) -> dict[str, Path]:
         file = _module_file(name)
         assert file is not None
         found[name] = file
-        waiting |= _imported(file.read_text(encoding="utf-8")) - found.keys()
+        waiting |= _imported_by(file, file.stat().st_mtime_ns) - found.keys()
     return dict(sorted(found.items()))
 
 

@@ -2,19 +2,25 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
 from lib.runs.forked import ForkedKernel
+
+LEAVE_S = 2.0  # for a kernel to end before jupyter_client's own way of waiting, and of killing, takes over
 
 
 class ForkedProvisioner(LocalProvisioner):
@@ -29,11 +35,44 @@ class ForkedProvisioner(LocalProvisioner):
         self.process, self.pid, self.pgid, self.cwd = waiting, waiting.pid, waiting.pid, Path(cwd)
         return self.connection_info
 
-    async def wait(self) -> int | None:
-        """Wait for the kernel's end, looking more often than jupyter_client does."""
-        while await self.poll() is None:
-            await asyncio.sleep(0.005)
-        return await super().wait()
+    async def shutdown_requested(self, restart: bool = False) -> None:
+        """The kernel was asked to end, which takes it milliseconds: look more often than jupyter_client does."""
+        patience = time.monotonic() + LEAVE_S
+        while await self.poll() is None and time.monotonic() < patience:
+            await asyncio.sleep(0.002)
+
+
+class PromptClient(AsyncKernelClient):
+    """A client that goes on as soon as the kernel is ready: jupyter_client's own waits for a fifth of a second of silence."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Ask until the kernel answers on shell and is heard on iopub. Raises RuntimeError as the base does."""
+        asked, deadline = set[str](), time.monotonic() + (timeout or math.inf)
+        while True:
+            asked.add(self.kernel_info())
+            if await self._answered() and await self._idle_after(asked):
+                return
+            if not await self.is_alive():
+                raise RuntimeError("Kernel died before replying to kernel_info")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Kernel didn't respond in {timeout:g} seconds")
+
+    async def _answered(self) -> bool:
+        with contextlib.suppress(Empty):
+            said = await self.shell_channel.get_msg(timeout=1.0)
+            if said["msg_type"] == "kernel_info_reply":
+                self._handle_kernel_info_reply(said)
+                return True
+        return False
+
+    async def _idle_after(self, asked: set[str]) -> bool:
+        """Whether iopub says that one of our questions is dealt with: what was said before is then out of the way."""
+        with contextlib.suppress(Empty):
+            while True:
+                said = await self.iopub_channel.get_msg(timeout=0.2)
+                if said["parent_header"].get("msg_id") in asked and said["content"].get("execution_state") == "idle":
+                    return True
+        return False  # the kernel spoke before our ear was there
 
 
 class RunKernelManager(AsyncKernelManager):
@@ -49,6 +88,7 @@ class RunKernelManager(AsyncKernelManager):
 
     def __init__(self, **traits: object) -> None:
         super().__init__(**traits)
+        self.client_factory = PromptClient
         self.kernel_spec_manager.kernel_dirs = []
         self._folder = tempfile.mkdtemp(prefix="studies-")
         self.connection_file = str(Path(self._folder) / "kernel.json")

@@ -21,7 +21,7 @@ HELD = "made by another process"
 RETRIED = ("kernel", "process")  # kinds of failure that say nothing about the notebook
 
 
-@dataclass
+@dataclass(eq=False)
 class Progress:
     """Where one job is, as its events tell; `strikes` counts attempts that were lost to a dead kernel or process."""
 
@@ -42,6 +42,10 @@ class Progress:
     def elapsed(self) -> float:
         """Seconds since the job began, or that it took."""
         return ((self.ended or time.perf_counter()) - self.began) if self.began else 0.0
+
+    def view(self) -> dict[str, str]:
+        """What a display shows of it."""
+        return {"state": self.state, "cell": self.cell, "position": self.position}
 
     def apply(self, facts: dict[str, Any]) -> None:
         """Take in one event of the run."""
@@ -70,12 +74,14 @@ def expected_seconds(job: Job) -> float:
     return 60 * find(job.slug).study.minutes.get(job.size, 0.0)
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, notify: Notify) -> list[Progress]:
+def run_jobs(jobs: Sequence[Job], workers: int, notify: Notify, threads: int | None = None) -> list[Progress]:
     """Run the jobs, `workers` at a time, each in a process of its own; `notify` is called at every change.
 
+    Each computes with `threads` threads; by default the cores are shared out.
     On KeyboardInterrupt the children are stopped, unfinished work is dropped, finished runs stay, and it is raised again.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None
+    if threads is None and workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // workers)
     launcher = Launcher([job.slug for job in jobs], threads, warm=len(jobs) > 1)
     progress = [Progress(job, expected_seconds(job)) for job in jobs]
     stopping = threading.Event()

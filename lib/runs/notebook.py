@@ -4,12 +4,13 @@ import ast
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lib.parallel import imap
 from lib.studies import Entry, Metric, ParamError, StudyParams, find
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = 1
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -70,6 +72,15 @@ class Run:
         from tqdm import tqdm
 
         return iter(tqdm(items, desc=what, total=total, file=sys.stdout, mininterval=0.5, ncols=88))
+
+    def map(self, function: Callable[[S], T], items: Iterable[S], what: str) -> Iterator[T]:
+        """`function` of every item, in order, behind a progress bar: a study's own parallel work.
+
+        In this process, or on the Dask cluster whose scheduler STUDIES_SCHEDULER names; `lib.parallel.imap` says what is the
+        same in both, and what is raised.
+        """
+        items = list(items)
+        return self.progress(imap(function, items, os.environ.get("STUDIES_SCHEDULER") or None), what, len(items))
 
     def metric(self, name: str, values: Iterable[float] | float, unit: str = "") -> Metric:
         """Record a number: one value per independent repeat. Raises ValueError that names the metric."""

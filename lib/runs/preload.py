@@ -4,12 +4,19 @@ import ast
 import contextlib
 import gc
 import importlib
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
-from lib.runs.identity import notebook_cells, python_cells, reachable
+from lib.runs.identity import notebook_cells, python_cells, reachable, source_hashes
 from lib.studies import Entry
 
-KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "IPython.core.completer", "matplotlib.pyplot", "pyarrow.parquet")
+KERNEL = (  # what a kernel imports as it starts, and the notebook's record as it draws and writes
+    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.debugger", "IPython.core.completer", "IPython.core.completerlib",
+    "IPython.core.debugger", "IPython.core.oinspect", "IPython.extensions.storemagic", "matplotlib.pyplot",
+    "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "PIL.PngImagePlugin", "pandas.io.formats.style",
+    "pandas.io.formats.html", "pyarrow.parquet", "fsspec.implementations.local",
+)  # fmt: skip
 PATIENT = ("lib.runs", "lib.studies", "lib.figures", "lib.data")  # rooms that import late for the sake of the command line
 
 
@@ -33,6 +40,24 @@ def imported(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
     return found
+
+
+def rehearse(entries: Iterable[Entry]) -> None:
+    """Read, hash, render and drop each notebook: what the libraries compile for that and keep (templates, schemas, regular
+    expressions, styles) costs a new process half a second."""
+    import nbformat
+    from nbformat import v4
+
+    from lib.runs.html import write_html
+
+    with tempfile.TemporaryDirectory(prefix="studies-") as folder:
+        for entry in entries:
+            source_hashes(entry)
+            notebook = nbformat.read(entry.notebook, as_version=4)
+            code = next(cell for cell in notebook.cells if cell.cell_type == "code")
+            code.outputs = [v4.new_output("stream", text="."), v4.new_output("display_data", {"text/html": "<p><em>.</em></p>"})]
+            nbformat.write(notebook, Path(folder, "notebook.ipynb"))
+            write_html(notebook, entry.study.title, Path(folder, "notebook.html"))
 
 
 def preload(entries: Iterable[Entry]) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
@@ -54,6 +55,7 @@ class Launcher:
         self.env = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(env or {})
         self.cold_because = "" if warm and FORKS else "not asked for" if FORKS else f"{sys.platform} cannot fork safely"
         self._template: Template | None = None
+        self._lock = threading.Lock()
 
     def start(self, job: Job) -> RunProcess:
         """Start the process of a job."""
@@ -87,7 +89,8 @@ class Launcher:
         )  # fmt: skip
 
     def _warm(self) -> Template:
-        if self._template is None or not self._template.fits():
-            self.close()
-            self._template = Template(self.slugs, self.env)
-        return self._template
+        with self._lock:
+            if self._template is None or not self._template.fits():
+                self.close()
+                self._template = Template(self.slugs, self.env)
+            return self._template

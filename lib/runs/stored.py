@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from lib.runs.records import Benchmark, Failure, Provenance, Results
+from lib.runs.places import finished
+from lib.runs.records import Benchmark, FailedRow, Failure, Plan, Provenance, Results, Summary
 
 RESERVED = {"failed", "sweeps"}  # folders of a study that are no runs
 PUBLISHED = "published"  # stored results that came from elsewhere: outputs/published/<slug>/<name>/
 RUN_FILES = {"results.json", "provenance.json", "notebook.ipynb"}
+SWEEP_FILES = {"plan.json", "summary.json"}
 LARGEST_FIRST = ("paper", "laptop", "quick", "custom", "test")
 
 
@@ -46,6 +48,23 @@ class FailedRun:
 
 
 @dataclass(frozen=True)
+class StoredSweep:
+    """A sweep; `summary` is None until it is finished, `done` counts its runs that are there."""
+
+    folder: Path
+    plan: Plan
+    summary: Summary | None
+    failures: list[FailedRow]
+    done: int
+    published: bool
+
+    @property
+    def moment(self) -> datetime:
+        """When it was finished, or planned where it is not."""
+        return self.summary.finished_utc if self.summary else self.plan.created_utc
+
+
+@dataclass(frozen=True)
 class Damage:
     """Something that could not be shown, and why."""
 
@@ -60,6 +79,7 @@ class Shelf:
     root: Path
     runs: list[StoredRun] = field(default_factory=list)
     failed: list[FailedRun] = field(default_factory=list)
+    sweeps: list[StoredSweep] = field(default_factory=list)
     benchmarks: list[Benchmark] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
 
@@ -86,6 +106,9 @@ def read_shelf(root: Path) -> Shelf:
                 _shelve_run(shelf, folder, published)
         for folder in _folders(study / "failed"):
             _shelve_failure(shelf, folder)
+        for home in _folders(study) if published else [study]:
+            for folder in _folders(home / "sweeps"):
+                _shelve_sweep(shelf, folder, published)
     _shelve_benchmarks(shelf, root / "benchmarks.json")
     return shelf
 
@@ -94,13 +117,27 @@ def _folders(parent: Path) -> Iterator[Path]:
     return iter(sorted(f for f in parent.iterdir() if f.is_dir() and f.name[0] != ".")) if parent.is_dir() else iter(())
 
 
+def read_run(folder: Path, published: bool = False) -> StoredRun:
+    """The record of a finished run. Raises Unreadable."""
+    return StoredRun(folder, _read(folder / "results.json", Results), _read(folder / "provenance.json", Provenance), published)
+
+
+def read_plan(folder: Path) -> Plan:
+    """What the sweep in `folder` runs. Raises Unreadable."""
+    return _read(folder / "plan.json", Plan)
+
+
+def read_summary(folder: Path) -> Summary | None:
+    """How the sweep in `folder` ended, None where it has not. Raises Unreadable."""
+    file = folder / "summary.json"
+    return _read(file, Summary) if file.exists() else None
+
+
 def _shelve_run(shelf: Shelf, folder: Path, published: bool) -> None:
     try:
-        results, facts = _read(folder / "results.json", Results), _read(folder / "provenance.json", Provenance)
+        shelf.runs.append(read_run(folder, published))
     except Unreadable as error:
         shelf.damages.append(error.damage)
-    else:
-        shelf.runs.append(StoredRun(folder, results, facts, published))
 
 
 def _shelve_failure(shelf: Shelf, folder: Path) -> None:
@@ -110,6 +147,25 @@ def _shelve_failure(shelf: Shelf, folder: Path) -> None:
         shelf.damages.append(error.damage)
     else:
         shelf.failed.append(FailedRun(folder, failure, (folder.parent.parent / failure.run_id / "results.json").is_file()))
+
+
+def _shelve_sweep(shelf: Shelf, folder: Path, published: bool) -> None:
+    """A sweep whose list of failures is damaged is shown all the same, without the list."""
+    if not any((folder / name).exists() for name in SWEEP_FILES):
+        return
+    failures = []
+    try:
+        plan, summary = read_plan(folder), read_summary(folder)
+    except Unreadable as error:
+        shelf.damages.append(error.damage)
+        return
+    if summary:
+        try:
+            failures = _read(folder / "failed.json", list[FailedRow])
+        except Unreadable as error:
+            shelf.damages.append(error.damage)
+    done = summary.finished if summary else sum(finished(folder.parents[1] / run) for run in plan.runs)
+    shelf.sweeps.append(StoredSweep(folder, plan, summary, failures, done, published))
 
 
 def _shelve_benchmarks(shelf: Shelf, path: Path) -> None:

@@ -19,6 +19,7 @@ from lib.runs.forked import FORKS, ForkedKernel, call_process
 
 PACKAGE = Path(__file__).parents[1]
 LONGEST_ORDER = 1 << 20  # bytes
+START_S = 120.0  # to import everything, on a slow network file system
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 FORKABLE = dict.fromkeys(THREADS, "1") | {  # no threads on import, which a fork would lose, and the kernel's way to draw
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
@@ -36,6 +37,7 @@ class Template:
     def __init__(self, slugs: Sequence[str], env: Mapping[str, str]) -> None:
         self.code = code_state()
         ours, theirs = socket.socketpair()
+        ours.settimeout(START_S)
         self._socket, self._lock = ours, threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lib.runs.template", str(theirs.fileno()), *slugs],
@@ -75,12 +77,14 @@ def code_state() -> list[tuple[str, int, int]]:
 def main() -> None:
     """Import, then fork a run for each order until the other side closes."""
     from lib.runs import child, execute  # noqa: F401 - what a run's process needs
-    from lib.runs.preload import preload
+    from lib.runs.preload import preload, rehearse
     from lib.studies import find
 
     call_process("studies-warm")
     server = socket.socket(fileno=int(sys.argv[1]))
-    preload([find(slug) for slug in sys.argv[2:]])
+    entries = [find(slug) for slug in sys.argv[2:]]
+    rehearse(entries)
+    preload(entries)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the runs here; their pipes tell how they end
     while True:

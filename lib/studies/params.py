@@ -38,7 +38,7 @@ class StudyParams(BaseModel):
         merged: dict[str, Any] = dict(base or {})
         for name, text in values.items():
             field = cls.model_fields.get(name)
-            merged[name] = text if field is None else _from_text(field, text)
+            merged[name] = text if field is None else from_text(field, text)
         return cls.parse(merged)
 
 
@@ -59,7 +59,7 @@ def _line(cls: type[StudyParams], fault: Mapping[str, Any], values: Mapping[str,
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
-def _from_text(field: FieldInfo, text: str) -> Any:
+def from_text(field: FieldInfo, text: str) -> Any:
     """Text to the declared type; what does not parse stays text, for the schema to refuse."""
     if type_name(field) == "list":
         kind = _item(field)[0]

@@ -1,6 +1,6 @@
 """What a study declares about itself: question, paper, schema, claims, cost, and the numbers to expect."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,14 @@ class Entry:
 
     def size_of(self, params: StudyParams) -> str:
         """The size whose file gives `params` up to the seed, else "custom"."""
-        wanted = params.model_dump(exclude={"seed"})
-        return next((s for s in SIZES if self.size_params(s).model_dump(exclude={"seed"}) == wanted), "custom")
+        return next(self.sizes_of([params]))
+
+    def sizes_of(self, many: Iterable[StudyParams]) -> Iterator[str]:
+        """`size_of` for each of many parameters; the files are read once."""
+        known = {size: self.size_params(size).model_dump(exclude={"seed"}) for size in SIZES}
+        for params in many:
+            wanted = params.model_dump(exclude={"seed"})
+            yield next((size for size, values in known.items() if values == wanted), "custom")
 
 
 def resolve(entry: Entry, size: str, overrides: Mapping[str, str], base: Mapping[str, Any] | None = None) -> StudyParams:

@@ -1,0 +1,133 @@
+"""The Dask engine: a cluster of this machine's own, one whose scheduler has an address, or one that Slurm runs."""
+
+import contextlib
+import logging
+import queue
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, Future, LocalCluster, SpecCluster
+
+from lib.runs.job import Job
+from lib.runs.launch import FAILED, Progress
+from lib.runs.sweeps import remote
+from lib.runs.sweeps.engines import ClusterLost, Heard
+from lib.studies import ParamError
+
+ANSWER_S = 10.0  # for a scheduler to answer at all
+GONE_S = 20.0  # without the scheduler, the cluster is taken for lost
+
+
+class DaskEngine:
+    """Runs as tasks of a Dask cluster. A task's key is its run id, so that Dask too knows the same work when it sees it."""
+
+    def __init__(self, client: Client, cluster: Any, folder: Path, threads: int, heard: Heard) -> None:
+        self.where = f"Dask at {client.scheduler.address}"
+        self._client, self._cluster, self._folder, self._threads = client, cluster, str(folder), threads
+        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._futures: dict[str, tuple[Job, Future]] = {}
+        self._silent_since: float | None = None
+        self._submitted = 0  # earlier ones first: Dask by itself takes the latest
+        client.subscribe_topic(remote.TOPIC, lambda said: heard(said[1]["run"], said[1]))
+
+    @property
+    def slots(self) -> int:
+        """Runs that the workers take at a time."""
+        return sum(self._client.nthreads().values()) if self._client.status == "running" else 0
+
+    def submit(self, job: Job) -> None:
+        """Take on a job."""
+        self._submitted += 1
+        future = self._client.submit(
+            remote.work, job.to_json(), self._folder, self._threads, remote.environment(),
+            key=job.run_id, pure=False, priority=-self._submitted,
+        )  # fmt: skip
+        self._futures[future.key] = job, future
+        future.add_done_callback(self._done.put)
+
+    def next(self, timeout: float) -> Progress | None:
+        """A job that came to its end, or None when the time is over. Raises ClusterLost."""
+        try:
+            future = self._done.get(timeout=timeout)
+        except queue.Empty:
+            self._check()
+            return None
+        job, _ = self._futures.pop(future.key, (None, None))
+        if job is None:
+            return None
+        return self._outcome(Progress(job), future)
+
+    def _outcome(self, p: Progress, future: Future) -> Progress:
+        if future.status == "finished":
+            facts = future.result()
+            p.began, p.ended = 1.0, 1.0 + facts.pop("elapsed")
+            for name, value in facts.items():
+                setattr(p, name, value)
+            return p
+        if future.status in ("cancelled", "lost"):
+            raise ClusterLost("the scheduler forgot its work, as it does when it is started anew")
+        error = future.exception()
+        p.state, p.kind, p.error = FAILED, "worker", f"{type(error).__name__}: {' '.join(str(error).split())}"
+        p.strikes = int(dask.config.get("distributed.scheduler.allowed-failures")) if "KilledWorker" in p.error else 0
+        return p
+
+    def _check(self) -> None:
+        if self._client.status == "running":
+            self._silent_since = None
+            return
+        self._silent_since = self._silent_since or time.monotonic()
+        if self._client.status == "closed" or time.monotonic() - self._silent_since > GONE_S:
+            raise ClusterLost(f"the scheduler at {self._client.scheduler.address} does not answer any more")
+
+    def close(self, now: bool) -> None:
+        """Let go; with `now`, stop what is running."""
+        if now and self._client.status == "running":
+            self._client.cancel([future for _, future in self._futures.values()], reason="interrupted")
+            with contextlib.suppress(Exception):  # a worker that does not answer ends its run by itself
+                self._client.run(remote.stop, self._folder, nanny=False, on_error="ignore")
+        self._client.close(timeout=5)
+        if self._cluster is not None:
+            self._cluster.close(timeout=10)
+
+
+def local(workers: int) -> LocalCluster:
+    """A scheduler and one worker process with `workers` slots: a worker only waits for children, so that one will do."""
+    settings = {"distributed.admin.system-monitor.gil.enabled": False}
+    with dask.config.set(settings):
+        return LocalCluster(
+            n_workers=1, threads_per_worker=workers, memory_limit=0, dashboard_address=None, silence_logs=logging.CRITICAL
+        )
+
+
+def connect(make: Callable[[], SpecCluster] | str) -> tuple[Client, SpecCluster | None]:
+    """A client of the scheduler at an address, or of a cluster that is made here. Raises ParamError for no answer."""
+    quiet()
+    if not isinstance(make, str):
+        cluster = make()
+        return Client(cluster, set_as_default=False), cluster
+    try:
+        client = Client(make, timeout=ANSWER_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ParamError(f"--scheduler: got {make!r}, which does not answer ({reason}), allowed: a Dask scheduler") from None
+    return client, None
+
+
+def check_workers(client: Client) -> None:
+    """Make sure that the workers that are there can run us. Raises ParamError."""
+    answers = client.run(remote.probe, on_error="return")
+    for address, answer in answers.items():
+        if isinstance(answer, BaseException):
+            raise ParamError(
+                f"--scheduler: worker {address} cannot import this package ({type(answer).__name__}: {answer}), "
+                "allowed: workers started in the same environment"
+            )
+
+
+def quiet() -> None:
+    """Keep Dask's own log off the terminal: what matters is said by the sweep."""
+    for name in ("distributed", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
