@@ -1,7 +1,8 @@
-"""A pool under domain shift: a shared start, and a population fine-tuned from it with one domain held out."""
+"""A pool under domain shift: a shared start, a population fine-tuned from it with one domain held out, and what comes of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor
 
 from lib.devices import pick_device
-from lib.ensembles.domains import Domains
+from lib.ensembles.domains import Domains, read_domains
+from lib.ensembles.mechanics import SubsetSample
+from lib.ensembles.outcome import Outcome, diversity_sample, measurements, rule_table, run_rules
 from lib.ensembles.soups import Pool
 from lib.nets import MLP, ConvNet, ModuleNet, Net, Params
 from lib.nets.vision import photograph_classifier
@@ -47,13 +50,57 @@ class Setup:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "Setup":
-        """Pick the fields of a setup out of a study's parameters."""
-        return cls(**{field.name: params[field.name] for field in fields(cls)})
+        """Pick the fields of a setup out of a study's parameters.
+
+        The device auto is decided here, once, so that pools that are made elsewhere are made on the same kind of device.
+        """
+        given = {field.name: params[field.name] for field in fields(cls)}
+        return cls(**given | ({"device": pick_device("auto").type} if given["device"] == "auto" else {}))
 
     @property
     def where(self) -> torch.device:
         """The device to compute on."""
         return pick_device(self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class PoolResult:
+    """One repeat with one domain held out: the rules' table and the numbers measured.
+
+    `outcome` and `sample` hold the pool itself, for figures and the explorer; only the first repeat keeps them.
+    """
+
+    repeat: int
+    held_out: str
+    table: pd.DataFrame
+    measured: dict[str, float]
+    outcome: Outcome | None
+    sample: SubsetSample | None
+
+
+def run_pool(
+    pair: tuple[int, str], setup: Setup, seeds: Seeds, subset_size: int, random_subsets: int, **options: Any
+) -> PoolResult:
+    """Build the pool of one (repeat, held-out domain), let every rule choose from it, and measure.
+
+    It depends on its arguments alone: `seeds` is the study's node, the pair decides which branch is used, and domains of one
+    repeat come out the same for each pair. So pairs may be computed in any order and in any process. `options` (accept,
+    reference, rerank) go to the rules. Raises as `read_domains` and `build_pool` do.
+    """
+    repeat, held_out = pair
+    root = seeds.child("repeat", repeat)
+    domains = _domains(setup.dataset, tuple(setup.domains), root.child("data"), setup.where)
+    pool = build_pool(setup, domains, held_out, root.child("pool", held_out))
+    outcome = run_rules(pool, repeat, held_out, root.child("rules", held_out), **options)
+    sample = diversity_sample(outcome, subset_size, random_subsets, root.child("subsets", held_out))
+    table, measured = rule_table(outcome), measurements(outcome, sample, root.child("chance", held_out))
+    kept = (outcome, sample) if repeat == 0 else (None, None)
+    return PoolResult(repeat, held_out, table, measured, *kept)
+
+
+@lru_cache(maxsize=1)  # photographs take minutes to read, and the pairs of one repeat follow each other
+def _domains(dataset: str, names: tuple[str, ...], seeds: Seeds, device: torch.device) -> Domains:
+    return read_domains(dataset, list(names), seeds, device)
 
 
 def rows_of(net: Net, images: Tensor) -> Tensor:

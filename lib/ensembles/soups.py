@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import pandas as pd
 import torch
@@ -77,6 +78,18 @@ class Evaluator:
         self.pool, self.replacement = pool, replacement
         self.singles: list[Members] = [(k,) for k in range(len(pool.flat))]
         self._classes: dict[tuple[str, Members], Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels: predicted classes as one block for each split; packed by itself, each row would carry its whole batch."""
+        soups: dict[str, list[Members]] = {}
+        for split, members in self._classes:
+            soups.setdefault(split, []).append(members)
+        return self.__dict__ | {"_classes": {split: (found, self.classes(found, split)) for split, found in soups.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        blocks = state["_classes"].items()
+        rows = {(split, members): row for split, (soups, block) in blocks for members, row in zip(soups, block, strict=True)}
+        self.__dict__ |= state | {"_classes": rows}
 
     @cached_property
     def gram(self) -> Float[Tensor, "K K"]:

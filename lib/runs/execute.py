@@ -19,7 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 from lib.runs.html import strip_widgets, write_html
 from lib.runs.identity import notebook_cells, run_id
 from lib.runs.job import Job, event
-from lib.runs.kernel import RunKernelManager
+from lib.runs.kernel import RunKernelManager, sweep_sockets
 from lib.runs.limits import Watch
 from lib.runs.locks import Held
 from lib.runs.places import finished, lease, partial_folder, publish, study_root, sweep_leftovers
@@ -48,6 +48,7 @@ def execute(job: Job, emit: Emit) -> Path:
     """
     entry = find(job.slug)
     sweep_leftovers(job.slug)
+    sweep_sockets()
     try:
         with _turn(job), partial_folder(entry, job.run_id) as partial:
             if finished(job.folder) and not job.force:

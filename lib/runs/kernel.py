@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from filelock import FileLock, Timeout
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.kernelspec import KernelSpec
@@ -20,6 +21,8 @@ from jupyter_client.provisioning import LocalProvisioner
 
 from lib.runs.forked import ForkedKernel
 
+FOLDER = "studies-kernel-"
+SETTLED_S = 10.0  # a folder younger than this may not have its lock yet
 LEAVE_S = 2.0  # for a kernel to end before jupyter_client's own way of waiting, and of killing, takes over
 
 
@@ -28,8 +31,7 @@ class ForkedProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Tell the waiting process how to be a kernel."""
-        waiting = RunKernelManager.waiting
-        assert waiting is not None
+        waiting: ForkedKernel = self.parent.waiting
         cwd = str(kwargs.get("cwd") or Path.cwd())
         waiting.begin(cmd[cmd.index("-f") :], kwargs.get("env") or os.environ, cwd)
         self.process, self.pid, self.pgid, self.cwd = waiting, waiting.pid, waiting.pid, Path(cwd)
@@ -90,19 +92,22 @@ class RunKernelManager(AsyncKernelManager):
         super().__init__(**traits)
         self.client_factory = PromptClient
         self.kernel_spec_manager.kernel_dirs = []
-        self._folder = tempfile.mkdtemp(prefix="studies-")
+        self._folder = tempfile.mkdtemp(prefix=FOLDER)
+        self._lock = FileLock(Path(self._folder, "lock"))
+        self._lock.acquire()  # lost with this process, however it dies
         self.connection_file = str(Path(self._folder) / "kernel.json")
         if os.name == "posix":
             self.transport = "ipc"
             self.ip = str(Path(self._folder) / "k")
-        if RunKernelManager.waiting is not None:
+        self.waiting = RunKernelManager.waiting
+        if self.waiting is not None:
             self.provisioner = ForkedProvisioner(kernel_id="forked", kernel_spec=KernelSpec(), parent=self)
         RunKernelManager.latest = self
 
     def cleanup_connection_file(self) -> None:
         """Remove the private folder with everything in it."""
         super().cleanup_connection_file()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.drop_folder()
 
     @property
     def pid(self) -> int | None:
@@ -121,3 +126,12 @@ class RunKernelManager(AsyncKernelManager):
     def drop_folder(self) -> None:
         """Remove the sockets, where the process ends without cleaning up."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def sweep_sockets() -> None:
+    """Remove the socket folders of processes that died without doing so."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with contextlib.suppress(OSError, Timeout):
+            if time.time() - folder.stat().st_mtime > SETTLED_S:
+                with FileLock(folder / "lock", timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -50,7 +50,7 @@ def rehearse(entries: Iterable[Entry]) -> None:
 
     from lib.runs.html import write_html
 
-    with tempfile.TemporaryDirectory(prefix="studies-") as folder:
+    with tempfile.TemporaryDirectory(prefix="studies-rehearsal-") as folder:
         for entry in entries:
             source_hashes(entry)
             notebook = nbformat.read(entry.notebook, as_version=4)

@@ -1,6 +1,8 @@
-"""Stored runs written by hand, as `studies run` leaves them, and a page taken apart: material of the gallery's tests."""
+"""Stored runs and sweeps written by hand, as `studies` leaves them, and a page taken apart."""
 
+import itertools
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -84,6 +86,35 @@ def fail(root, run_id="0c", **changes):
     }  # fmt: skip
     (folder / "error.json").write_text(json.dumps(facts | changes))
     (folder / "notebook.html").write_text("<p>failed</p>")
+    return folder
+
+
+def plan(root, axes, study="alpha", sweep_id="a1b2c3d4e5f6", **changes):
+    """A sweep's folder as the planner leaves it; runs are named r000, r001, ... in grid order."""
+    folder = root / study / "sweeps" / sweep_id
+    folder.mkdir(parents=True)
+    points = list(itertools.product(*axes.values()))
+    facts = {
+        "schema": 1, "study": study, "sweep_id": sweep_id, "size": "custom", "title": f"The study {study}", "axes": axes,
+        "base": {"rate": 1e-3, "parts": ["a", "b"]}, "runs": [f"r{number:03}" for number in range(len(points))],
+        "created_utc": BEGIN.isoformat(), "headline": "gap",
+    }  # fmt: skip
+    (folder / "plan.json").write_text(json.dumps(facts | changes))
+    return folder
+
+
+def measure(folder, gap=lambda params: [1.0, 2.0, 3.0], claims=(CLAIM,), only=None):
+    """Finish the runs of a planned sweep (those whose names are in `only`); `gap` gives a run's repeats."""
+    facts = json.loads((folder / "plan.json").read_text())
+    for run, values in zip(facts["runs"], itertools.product(*facts["axes"].values()), strict=True):
+        if only is None or run in only:
+            params = dict(zip(facts["axes"], values, strict=True)) | facts["base"]
+            metrics = {"gap": Metric.of(gap(params), "points"), "cost": Metric.of(1.0, "s")}
+            shelve(
+                folder.parents[1] / run, facts["study"], facts["size"], figures=(), params=params,
+                metrics={name: asdict(metric) for name, metric in metrics.items()},
+                claims=[claim.judge(metrics) for claim in claims],
+            )  # fmt: skip
     return folder
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from urllib.parse import unquote
 
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 
 from lib.runs.gallery import build
 from lib.runs.gallery_parts import duration, memory
+from lib.runs.sweeps.record import FailedRow, write_report
 from lib.studies import Metric, slugs
-from tests.runs.stored_runs import CLAIM, Page, draw, fail, row, shelve
+from tests.runs.stored_runs import CLAIM, Page, draw, fail, measure, patch, plan, row, shelve
 
 
 @pytest.fixture
@@ -191,6 +193,112 @@ def test_drawing_again_replaces_the_page_whole_and_leaves_nothing_beside(page, t
     assert (tmp_path / "index.html").read_text() == before
     assert not list(tmp_path.glob(".index*"))
     assert "The study alpha" in page().text
+
+
+AXES = {"seed": [0, 1, 2], "width": [16, 64]}
+LOST = FailedRow("r005", {"seed": 2, "width": 64}, "ValueError: no", "the-cell", "alpha/failed/r005-20260301T120000", 2)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """Outputs with a finished sweep: four runs are there, one failed and kept its notebook, one was never made."""
+    root = tmp_path_factory.mktemp("outputs")
+    fail(root, "r005")
+    write_report(measure(plan(root, AXES), only={"r000", "r001", "r002", "r003"}), [LOST])
+    return root
+
+
+@pytest.fixture
+def swept(original, tmp_path):
+    """The sweep's folder in a copy of these outputs."""
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "alpha" / "sweeps" / "a1b2c3d4e5f6"
+
+
+def test_a_sweep_is_shown_with_its_grid_figure_claims_and_files(page, tmp_path, swept):
+    shown = page()
+    assert "The study alpha seed 0, 1, 2; width 16, 64" in shown.text
+    assert "4 runs finished, 1 failed, 1 missing" in shown.text
+    assert "gap held in 4 of 4 [51 %, 100 %]" in shown.text
+    (picture,) = shown.all("img")
+    assert "4 of 6 runs finished" in picture["alt"]
+    targets = {a["href"] for a in shown.all("a") if "sweeps/" in a["href"]}
+    files = ("figure.png", "figure.svg", "table.parquet", "failed.json", "plan.json", "summary.json")
+    assert targets == {f"alpha/sweeps/a1b2c3d4e5f6/{name}" for name in files}
+    assert all((tmp_path / target).is_file() for target in targets)
+    assert "could not be shown" not in shown.text
+    assert shown.all("a", href="#sweeps")
+
+
+def test_what_failed_in_a_sweep_is_listed_with_its_place_in_the_grid_and_its_notebook(page, swept):
+    shown = page()
+    assert "2 runs not in the table" in shown.text
+    assert "0 64" not in shown.text
+    assert "2 16 missing: has not been finished r004" in shown.text
+    assert "2 64 failed: ValueError: no 2 attempts lost to the machines the-cell r005" in shown.text
+    assert len(shown.all("a", href="alpha/failed/r005-20260301T120000/notebook.html")) == 2  # here and among failed runs
+
+
+def test_an_unfinished_sweep_is_one_line_that_says_how_far_it_is(page, tmp_path):
+    measure(plan(tmp_path, AXES), only={"r001"})
+    shown = page()
+    assert "Not finished: The study alpha, seed 0, 1, 2; width 16, 64: 1 of 6 runs done" in shown.text
+    assert not shown.all("article", id="sweep-a1b2c3d4e5f6")
+    assert "could not be shown" not in shown.text
+
+
+def test_a_sweep_without_a_finished_run_is_shown_without_a_figure(page, tmp_path):
+    write_report(plan(tmp_path, AXES), [])
+    shown = page()
+    assert "0 runs finished, 0 failed, 6 missing" in shown.text
+    assert "No run finished, so there is no figure." in shown.text
+    assert "could not be shown" not in shown.text
+
+
+@pytest.mark.parametrize(
+    ("harm", "why", "stays"),
+    [
+        (lambda s: (s / "plan.json").write_text("{"), "a1b2c3d4e5f6/plan.json Invalid JSON", False),
+        (lambda s: (s / "plan.json").unlink(), "a1b2c3d4e5f6/plan.json is missing", False),
+        (lambda s: patch(s / "plan.json", runs=["../x"] * 6), "a1b2c3d4e5f6/plan.json runs.0", False),
+        (lambda s: patch(s / "summary.json", claims=7), "a1b2c3d4e5f6/summary.json claims", False),
+        (lambda s: (s / "failed.json").unlink(), "a1b2c3d4e5f6/failed.json is missing", True),
+        (lambda s: (s / "failed.json").write_text('[{"run_id": 1}]'), "a1b2c3d4e5f6/failed.json 0.run_id", True),
+        (lambda s: (s / "table.parquet").unlink(), "a1b2c3d4e5f6/table.parquet is missing", True),
+        (lambda s: (s / "figure.png").write_bytes(b"no"), "a1b2c3d4e5f6/figure.png cannot be read", True),
+    ],
+)
+def test_a_damaged_sweep_is_named_and_shown_as_far_as_it_can_be(page, swept, harm, why, stays):
+    harm(swept)
+    shown = page()
+    assert f"1 thing could not be shown: alpha/sweeps/{why}" in shown.text
+    assert bool(shown.all("article", id="sweep-a1b2c3d4e5f6")) == stays
+    assert shown.verdicts() == ["held"]
+
+
+def test_sweeps_stand_latest_first_and_a_published_one_is_marked(page, tmp_path):
+    write_report(plan(tmp_path, AXES, sweep_id="aaa000000001"), [])
+    write_report(measure(plan(tmp_path / "published", AXES, sweep_id="bbb000000002")), [])
+    shown = page()
+    assert [a["id"] for a in shown.all("article") if a["id"].startswith("sweep-")] == ["sweep-bbb000000002", "sweep-aaa000000001"]
+    assert "The study alpha stored result seed" in shown.text
+
+
+def test_the_text_of_a_sweep_is_escaped(page, tmp_path):
+    evil = "<script>alert('x')</script>"
+    folder = measure(plan(tmp_path, {evil: [evil, 1], "seed": [0, 1]}, title=evil), only={"r000"})
+    write_report(folder, [FailedRow("r001", {evil: evil}, evil, evil)])
+    shown = page()
+    assert shown.text.count(evil) >= 4
+    assert len(shown.all("script")) == 1
+
+
+def test_long_tables_are_cut_and_say_what_they_leave_out(page, tmp_path):
+    write_report(plan(tmp_path, {"seed": list(range(230))}), [])
+    shown = page()
+    assert "r199" in shown.text
+    assert "r200" not in shown.text
+    assert "30 runs more in the folder." in shown.text
 
 
 def test_durations_and_memory_have_units_that_suit():

@@ -12,6 +12,7 @@ class Params(StudyParams):
     repeats: int = param(4, "independent repeats", ge=1, le=100)
     parts: list[Literal["a", "b", "c"]] = param(["a", "b"], "parts to visit", min_length=1)
     sleep_s: float = param(0.0, "time to sleep in the middle", "s", ge=0, le=60)
+    hog_mb: int = param(0, "memory to hold in the middle", "MiB", ge=0, le=4000)
     fail: bool = param(False, "raise an error in the middle")
 
 
