@@ -175,7 +175,10 @@ def sweep(
     if not dry:
         from lib.runs.gallery import build
 
-        typer.echo(f"Gallery: {build()}")
+        try:
+            typer.echo(f"Gallery: {build()}")
+        except OSError as error:
+            typer.echo(f"studies: the gallery could not be drawn: {error.strerror}", err=True)
     raise typer.Exit(code)
 
 

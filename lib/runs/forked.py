@@ -35,10 +35,13 @@ class ForkedKernel:
         os.close(reader)
 
     def begin(self, arguments: Sequence[str], env: Mapping[str, str], cwd: str) -> None:
-        """Become a kernel: the arguments of ipykernel, and the environment and folder to work in."""
+        """Become a kernel: the arguments of ipykernel, and the environment and folder to work in. Raises RuntimeError."""
         order = json.dumps({"arguments": list(arguments), "env": dict(env), "cwd": cwd})
-        with os.fdopen(self._orders, "w") as pipe:
-            pipe.write(order)
+        try:
+            with os.fdopen(self._orders, "w") as pipe:
+                pipe.write(order)
+        except BrokenPipeError:
+            raise RuntimeError("Kernel died before it was told to begin") from None
 
     def poll(self) -> int | None:
         """The exit code, or None while it lives."""

@@ -17,6 +17,7 @@ from lib.runs.sweeps.engines import ClusterLost, Engine, LocalEngine, default_wo
 from lib.runs.sweeps.planning import Cost, Sweep, cost
 from lib.runs.sweeps.record import Summary
 
+KEPT = "; finished runs are kept, the same command goes on with the rest"
 Heard = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -59,9 +60,15 @@ def run(sweep: Sweep, where: Where, dry: bool) -> int:
                 board.slots = engine.slots
                 outcomes = drive(sweep, engine, board.ended)
     except ClusterLost as error:
-        console.print(f"studies: {error}; finished runs are kept, the same command goes on with the rest", style="red")
+        console.print(f"studies: {error}{KEPT}", style="red", soft_wrap=True)
         return 1
-    summary = report(sweep, outcomes)
+    try:
+        summary = report(sweep, outcomes)
+    except OSError as error:
+        console.print(
+            f"studies: {error.strerror} while writing the report under {sweep.folder}{KEPT}", style="red", soft_wrap=True
+        )
+        return 1
     _close(console, sweep, summary, board)
     return 1 if failures(outcomes) or summary.missing else 0
 
