@@ -64,7 +64,7 @@ def _name(index: int, item: object) -> str:
 def _there(function: Callable[[S], T], items: Iterable[S], scheduler: str) -> Iterator[T]:
     """The same on a cluster. Closing the client is what cancels: the scheduler forgets tasks that nobody waits for."""
     run = _courier()
-    with closing(_connect(scheduler)) as client:
+    with closing(connect(scheduler)) as client:
         flying: deque[tuple[str, Future]] = deque()
         coming = enumerate(items)
         while True:
@@ -78,8 +78,11 @@ def _there(function: Callable[[S], T], items: Iterable[S], scheduler: str) -> It
             yield _unpack(*_fetch(client, scheduler, name, future), name)
 
 
-def _connect(scheduler: str) -> "Client":
-    """A client of the scheduler. It is greeted first, since a client waits for ever on a port that takes calls and is mute."""
+def connect(scheduler: str) -> "Client":
+    """A client of the scheduler at an address. Raises ConnectionError if it does not answer, ValueError for no address.
+
+    The scheduler is greeted first, since a client waits for ever on a port that takes calls and is mute.
+    """
     from distributed import Client, rpc
 
     async def greet() -> None:

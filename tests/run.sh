@@ -5,14 +5,18 @@ cd "$(dirname "$0")/.."
 bin=.venv/bin
 export PYDEVD_DISABLE_FILE_VALIDATION=1
 
-if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+# System packages that some tests need: a browser, and a Slurm that runs on this one machine.
+missing=()
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
+PATH="$PATH:/usr/sbin" command -v slurmctld >/dev/null || missing+=(slurmctld slurmd slurm-client munge)
+if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "Installing Chromium for the browser tests ..."
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+    echo "Installing ${missing[*]} for the tests ..."
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   else
     echo "****************************************************************************************"
-    echo "*  No Chromium here, and no right to install it: the browser tests WILL BE SKIPPED.    *"
-    echo "*  Install chromium (or google-chrome) to run them.                                    *"
+    echo "*  Not here, and no right to install them: ${missing[*]}"
+    echo "*  The tests that need them WILL BE SKIPPED (browser: chromium; sweeps on Slurm: slurm*, munge)."
     echo "****************************************************************************************"
   fi
 fi

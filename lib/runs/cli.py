@@ -111,9 +111,13 @@ def run(
     file: ParamFile = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="runs at a time; the cores are shared out")] = 1,
     force: Annotated[bool, typer.Option("--force", help="run again even where the same work is finished")] = False,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="a Dask scheduler for the studies' own parts")] = None,
 ) -> None:
     """Run studies headless, record them, and redraw the gallery."""
     from lib.runs.job import Job
+
+    if scheduler:
+        os.environ["STUDIES_SCHEDULER"] = scheduler  # run.map in the notebook looks there
 
     with bad_input():
         names = list(slugs()) if every else list(studies or [])

@@ -51,7 +51,7 @@ def run_with_display(jobs: Sequence[Job], workers: int) -> list[Progress]:
             progress = run_jobs(jobs, workers, lambda p: seen.__setitem__(p.job.run_id, p))
     for p in progress:
         console.print(_last_line(p), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(progress)} studies: {latest_events(progress)}", highlight=False)
+    console.print(f"{len(progress)} {'study' if len(progress) == 1 else 'studies'}: {latest_events(progress)}", highlight=False)
     return progress
 
 

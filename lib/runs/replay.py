@@ -24,7 +24,7 @@ from lib.runs.launch import DONE, RUNNING, Progress, run_jobs
 from lib.runs.live import clock
 from lib.runs.places import outputs_root
 from lib.runs.records import Provenance, Results
-from lib.runs.stored import PUBLISHED, RESERVED, Unreadable, _read
+from lib.runs.stored import PUBLISHED, RESERVED, Unreadable, read_record
 from lib.studies import Metric, ParamError, StudyParams, find
 
 Grade = Literal["bitwise the same", "within the interval", "same to rounding", "different"]
@@ -164,7 +164,7 @@ def locate(run: str) -> Path:
 def read(folder: Path) -> Record:
     """The record of a whole run. Raises ParamError that names the file which is missing or damaged."""
     try:
-        return Record(folder, _read(folder / "results.json", Results), _read(folder / "provenance.json", Origin))
+        return Record(folder, read_record(folder / "results.json", Results), read_record(folder / "provenance.json", Origin))
     except Unreadable as error:
         raise ParamError(f"RUN: {error}; allowed: the folder of a finished run") from None
 
@@ -191,9 +191,10 @@ def _temporary_outputs() -> Iterator[None]:
             os.environ.update({} if before is None else {"STUDIES_OUTPUTS": before})
 
 
-def _execute(job: Job, expected_s: float, console: Console) -> Progress:
-    """Run the job and show where it is: one live line in a terminal, a line per cell in a log."""
-    about = f"about {clock(expected_s)}"
+def _execute(job: Job, origin: Origin, console: Console) -> Progress:
+    """Run the job with as many threads as then (their number decides the last bits), and show where it is: one live line
+    in a terminal, a line per cell in a log."""
+    about, threads = f"about {clock(origin.wall_s)}", origin.threads
 
     def log(p: Progress) -> None:
         if p.state == RUNNING:
@@ -201,11 +202,15 @@ def _execute(job: Job, expected_s: float, console: Console) -> Progress:
             console.print(f"  {clock(p.elapsed)}  {job.slug}  {where}")
 
     if not console.is_terminal:
-        return run_jobs([job], 1, log)[0]
+        return run_jobs([job], 1, log, threads)[0]
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), TextColumn(about)
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(job.slug, total=None)
-        return run_jobs([job], 1, lambda p: bar.update(task, description=f"{job.slug}  {p.state}  {p.position} {p.cell}"))[0]
+
+        def move(p: Progress) -> None:
+            bar.update(task, description=f"{job.slug}  {p.state}  {p.position} {p.cell}")
+
+        return run_jobs([job], 1, move, threads)[0]
 
 
 def _show(comparison: Comparison, console: Console) -> None:
@@ -227,9 +232,10 @@ def replay(run: str) -> bool:
     """
     console = Console(markup=False, highlight=False, soft_wrap=True)
     stored = read(locate(run))
-    job = Job.of(stored.results.study, todays_params(stored))
+    params = todays_params(stored)
     with _temporary_outputs():
-        progress = _execute(job, stored.origin.wall_s, console)
+        job = Job.of(stored.results.study, params)
+        progress = _execute(job, stored.origin, console)
         if progress.state != DONE:
             where = f"failed in cell {progress.cell}" if progress.cell else "failed"
             console.print(f"replay of {job.slug} {stored.origin.run_id}: {where}: {progress.error}")

@@ -119,18 +119,20 @@ def _folders(parent: Path) -> Iterator[Path]:
 
 def read_run(folder: Path, published: bool = False) -> StoredRun:
     """The record of a finished run. Raises Unreadable."""
-    return StoredRun(folder, _read(folder / "results.json", Results), _read(folder / "provenance.json", Provenance), published)
+    return StoredRun(
+        folder, read_record(folder / "results.json", Results), read_record(folder / "provenance.json", Provenance), published
+    )
 
 
 def read_plan(folder: Path) -> Plan:
     """What the sweep in `folder` runs. Raises Unreadable."""
-    return _read(folder / "plan.json", Plan)
+    return read_record(folder / "plan.json", Plan)
 
 
 def read_summary(folder: Path) -> Summary | None:
     """How the sweep in `folder` ended, None where it has not. Raises Unreadable."""
     file = folder / "summary.json"
-    return _read(file, Summary) if file.exists() else None
+    return read_record(file, Summary) if file.exists() else None
 
 
 def _shelve_run(shelf: Shelf, folder: Path, published: bool) -> None:
@@ -142,7 +144,7 @@ def _shelve_run(shelf: Shelf, folder: Path, published: bool) -> None:
 
 def _shelve_failure(shelf: Shelf, folder: Path) -> None:
     try:
-        failure = _read(folder / "error.json", Failure)
+        failure = read_record(folder / "error.json", Failure)
     except Unreadable as error:
         shelf.damages.append(error.damage)
     else:
@@ -161,7 +163,7 @@ def _shelve_sweep(shelf: Shelf, folder: Path, published: bool) -> None:
         return
     if summary:
         try:
-            failures = _read(folder / "failed.json", list[FailedRow])
+            failures = read_record(folder / "failed.json", list[FailedRow])
         except Unreadable as error:
             shelf.damages.append(error.damage)
     done = summary.finished if summary else sum(finished(folder.parents[1] / run) for run in plan.runs)
@@ -172,7 +174,7 @@ def _shelve_benchmarks(shelf: Shelf, path: Path) -> None:
     if not path.exists():
         return
     try:
-        rows = _read(path, list[Any])
+        rows = read_record(path, list[Any])
     except Unreadable as error:
         shelf.damages.append(error.damage)
         return
@@ -186,7 +188,7 @@ def _shelve_benchmarks(shelf: Shelf, path: Path) -> None:
 T = TypeVar("T")
 
 
-def _read(path: Path, kind: type[T]) -> T:
+def read_record(path: Path, kind: type[T]) -> T:
     """The file as a checked record. Raises Unreadable."""
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())

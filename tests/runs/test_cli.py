@@ -179,7 +179,7 @@ def test_a_failing_run_is_1_and_says_where(studies, outputs):
     done = studies("run", "tiny", "-p", "fail=true")
     assert done.returncode == 1
     assert "tiny: failed in cell trouble: RuntimeError: asked to fail; the notebook is kept in " in done.stdout
-    assert "1 studies: 1 failed" in done.stdout
+    assert "1 study: 1 failed" in done.stdout
     assert whole_runs(outputs) == []
 
 
@@ -214,7 +214,7 @@ def test_a_stopped_command_succeeds_the_next_time_and_is_then_already_finished(b
 
     done = studies(*words)
     assert done.returncode == 0, done.stderr
-    assert "1 studies: 1 done" in done.stdout
+    assert "1 study: 1 done" in done.stdout
     assert (outputs / "index.html").exists()
     (run,) = whole_runs(outputs)
     assert list(sockets.iterdir()) == [], "the kernel has cleared up"

@@ -28,7 +28,8 @@ class Board:
         self.done, self.failed, self.strikes, self.slots = 0, 0, 0, 0
         self._points = {job.run_id: self._point(job.params) for job in sweep.jobs}
         self._running: dict[str, Mapping[str, Any]] = {}
-        self._began, self._lock = time.monotonic(), threading.Lock()
+        self._began = self._waiting_since = time.monotonic()
+        self._said_waiting, self._lock = 0, threading.Lock()
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4) if console.is_terminal else None
 
     def __enter__(self) -> "Board":
@@ -39,6 +40,16 @@ class Board:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live:
             self._live.stop()
+
+    def looked(self, slots: int) -> None:
+        """The engine can take so many runs at a time; a cluster without workers is said to be one, each minute."""
+        now = time.monotonic()
+        if slots:
+            self._waiting_since, self._said_waiting = now, 0
+        elif not self._live and (minutes := int(now - self._waiting_since) // 60) > self._said_waiting:
+            self._said_waiting = minutes
+            self.console.print(f"waiting for workers for {minutes} min", highlight=False)
+        self.slots = slots
 
     def heard(self, run_id: str, facts: Mapping[str, Any]) -> None:
         """A run said something."""

@@ -11,13 +11,13 @@ from typing import Any
 import dask
 from distributed import Client, Future, LocalCluster, SpecCluster
 
+from lib import parallel
 from lib.runs.job import Job
 from lib.runs.launch import FAILED, Progress
 from lib.runs.sweeps import remote
 from lib.runs.sweeps.engines import ClusterLost, Heard
 from lib.studies import ParamError
 
-ANSWER_S = 10.0  # for a scheduler to answer at all
 GONE_S = 20.0  # without the scheduler, the cluster is taken for lost
 
 
@@ -109,11 +109,10 @@ def connect(make: Callable[[], SpecCluster] | str) -> tuple[Client, SpecCluster 
         cluster = make()
         return Client(cluster, set_as_default=False), cluster
     try:
-        client = Client(make, timeout=ANSWER_S, set_as_default=False)
+        return parallel.connect(make), None
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ParamError(f"--scheduler: got {make!r}, which does not answer ({reason}), allowed: a Dask scheduler") from None
-    return client, None
+        told = "allowed: the address of a Dask scheduler that is running, such as tcp://host:8786"
+        raise ParamError(f"--scheduler: got {make!r}, {told} ({' '.join(str(error).split())})") from None
 
 
 def check_workers(client: Client) -> None:

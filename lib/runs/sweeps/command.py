@@ -57,8 +57,7 @@ def run(sweep: Sweep, where: Where, dry: bool) -> int:
     try:
         if to_do:
             with _engine(sweep, where, board.heard) as engine, board:
-                board.slots = engine.slots
-                outcomes = drive(sweep, engine, board.ended)
+                outcomes = drive(sweep, engine, board.ended, board.looked)
     except ClusterLost as error:
         console.print(f"studies: {error}{KEPT}", style="red", soft_wrap=True)
         return 1

@@ -17,14 +17,19 @@ LOOK_AGAIN_S = 2.0  # at a run that another process is making
 AHEAD = 64  # jobs an engine is given at least: enough for workers that are still to come
 
 
-def drive(sweep: Sweep, engine: Engine, ended: Callable[[Progress], None]) -> list[Progress]:
-    """Bring every unfinished run to an end; `ended` hears of each. Raises ClusterLost, after which the same sweep can go on."""
+def drive(sweep: Sweep, engine: Engine, ended: Callable[[Progress], None], looked: Callable[[int], None]) -> list[Progress]:
+    """Bring every unfinished run to an end; `ended` hears of each, `looked` of the engine's slots now and then.
+
+    Raises ClusterLost, after which the same sweep can go on.
+    """
     waiting, later = deque(sweep.unfinished()), deque[tuple[float, Job]]()
     under_way, outcomes = 0, []
     while waiting or later or under_way:
         while later and (later[0][0] <= time.monotonic()):
             waiting.append(later.popleft()[1])
-        while waiting and under_way < max(AHEAD, 2 * engine.slots):
+        slots = engine.slots
+        looked(slots)
+        while waiting and under_way < max(AHEAD, 2 * slots):
             engine.submit(waiting.popleft())
             under_way += 1
         p = engine.next(timeout=0.5)

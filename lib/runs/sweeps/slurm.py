@@ -59,7 +59,7 @@ def read_slurm_file(path: Path) -> SlurmFile:
 
 
 def slurm_cluster(asked: SlurmFile) -> "SLURMCluster":
-    """A scheduler here, and the description of the jobs; nothing is submitted before `scale`."""
+    """A scheduler here, and the description of the jobs; nothing is submitted yet."""
     from dask_jobqueue import SLURMCluster
 
     return SLURMCluster(
@@ -72,9 +72,9 @@ def slurm_cluster(asked: SlurmFile) -> "SLURMCluster":
 
 
 def submit(asked: SlurmFile) -> "SLURMCluster":
-    """Ask Slurm for the jobs. Raises ParamError where there is no Slurm."""
+    """Ask Slurm for the jobs, and again for one that ends too early. Raises ParamError where there is no Slurm."""
     if shutil.which("sbatch") is None:
         raise ParamError("--slurm: got a machine without the command sbatch, allowed: a login node of a Slurm cluster")
     cluster = slurm_cluster(asked)
-    cluster.scale(jobs=asked.jobs)
+    cluster.adapt(minimum_jobs=asked.jobs, maximum_jobs=asked.jobs, interval="2s")
     return cluster
