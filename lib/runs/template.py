@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lib.runs.forked import FORKS, ForkedKernel, call_process
+from lib.runs.identity import notebook_cells, python_cells, reachable
+from lib.studies import find
 
-PACKAGE = Path(__file__).parents[1]
 LONGEST_ORDER = 1 << 20  # bytes
 START_S = 120.0  # to import everything, on a slow network file system
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -35,7 +36,7 @@ class Template:
     """The template process, seen from the process that wants runs. Safe to use from several threads."""
 
     def __init__(self, slugs: Sequence[str], env: Mapping[str, str]) -> None:
-        self.code = code_state()
+        self.slugs, self.code = slugs, code_state(slugs)
         ours, theirs = socket.socketpair()
         ours.settimeout(START_S)
         self._socket, self._lock = ours, threading.Lock()
@@ -48,7 +49,7 @@ class Template:
 
     def fits(self) -> bool:
         """Whether it lives, and has imported the code as it is now."""
-        return self._process.poll() is None and self.code == code_state()
+        return self._process.poll() is None and self.code == code_state(self.slugs)
 
     def start(self, order: str, stdin: int, stdout: int, stderr: int) -> None:
         """Fork a run's process, which gets these three files. Raises TemplateLost."""
@@ -68,9 +69,13 @@ class Template:
             self._socket.close()
 
 
-def code_state() -> list[tuple[str, int, int]]:
-    """Names, sizes and times of the library's files: a template must not outlive a change of what it imported."""
-    states = ((str(file), file.stat()) for file in sorted(PACKAGE.rglob("*.py")))
+def code_state(slugs: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of the files that runs of these studies import: a template must not outlive a change of them."""
+    files = set(Path(__file__).parent.rglob("*.py"))
+    for entry in map(find, slugs):
+        sources = [*python_cells(notebook_cells(entry.notebook)), entry.source.read_text(encoding="utf-8")]
+        files |= {entry.source, *reachable(sources).values()}
+    states = ((str(file), file.stat()) for file in sorted(files))
     return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
 
 
@@ -78,7 +83,6 @@ def main() -> None:
     """Import, then fork a run for each order until the other side closes."""
     from lib.runs import child, execute  # noqa: F401 - what a run's process needs
     from lib.runs.preload import preload, rehearse
-    from lib.studies import find
 
     call_process("studies-warm")
     server = socket.socket(fileno=int(sys.argv[1]))

@@ -18,6 +18,7 @@ from lib.runs.sweeps import remote
 from lib.runs.sweeps.engines import ClusterLost, Heard
 from lib.studies import ParamError
 
+HERE = "127.0.0.1"
 GONE_S = 20.0  # without the scheduler, the cluster is taken for lost
 
 
@@ -98,7 +99,12 @@ def local(workers: int) -> LocalCluster:
     settings = {"distributed.admin.system-monitor.gil.enabled": False}
     with dask.config.set(settings):
         return LocalCluster(
-            n_workers=1, threads_per_worker=workers, memory_limit=0, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=1,
+            threads_per_worker=workers,
+            memory_limit=0,
+            dashboard_address=f"{HERE}:0",
+            host=HERE,
+            silence_logs=logging.CRITICAL,
         )
 
 

@@ -64,8 +64,9 @@ def _check(entry: Entry, name: str, value: Any) -> None:
     try:
         entry.study.params.parse({**entry.size_params("quick").model_dump(), name: value})
     except ParamError as error:
-        if own := [line for line in str(error).splitlines() if line.startswith(f"{name}: ")]:
-            raise ParamError(own[0]) from None
+        own = f"{name}: got {value!r}, allowed: {allowed(entry.study.params.model_fields[name])}"
+        if own in str(error).splitlines():  # else: it does not go with the quick size's other values, which are not the sweep's
+            raise ParamError(own) from None
 
 
 def size(axes: Axes) -> int:

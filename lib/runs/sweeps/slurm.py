@@ -67,7 +67,7 @@ def slurm_cluster(asked: SlurmFile) -> "SLURMCluster":
         queue=asked.partition, account=asked.account, interface=asked.interface, job_extra_directives=asked.options,
         job_script_prologue=asked.before, log_directory=asked.logs, job_name="studies",
         worker_extra_args=["--lifetime", f"{asked.seconds - LEAVE_S}s", "--lifetime-stagger", f"{LEAVE_S // 2}s"],
-        scheduler_options={"dashboard_address": None}, nanny=True,
+        scheduler_options={"dashboard_address": "127.0.0.1:0"}, nanny=True,
     )  # fmt: skip
 
 
