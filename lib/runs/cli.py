@@ -129,7 +129,7 @@ def run(
     from lib.runs.live import run_with_display
 
     try:
-        progress = run_with_display(plan, jobs)
+        progress = run_with_display(plan, jobs, threads=1 if scheduler else None)  # as the workers compute: the same bits
     except KeyboardInterrupt:
         typer.echo("studies: stopped; finished runs are kept, the same command goes on with the rest", err=True)
         raise typer.Exit(130) from None

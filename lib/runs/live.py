@@ -39,16 +39,16 @@ def _last_line(p: Progress) -> str:
     return f"{p.job.slug}: {p.state} after {clock(p.elapsed)}, {relative(p.job.folder)}"
 
 
-def run_with_display(jobs: Sequence[Job], workers: int) -> list[Progress]:
-    """Run the jobs and show every one of them live."""
+def run_with_display(jobs: Sequence[Job], workers: int, threads: int | None) -> list[Progress]:
+    """Run the jobs and show every one of them live; `threads` as in `run_jobs`."""
     console, lock = Console(), threading.Lock()
     seen: dict[str, Progress] = {}
     expected = {job.run_id: expected_seconds(job) for job in jobs}
     if not console.is_terminal:
-        progress = run_jobs(jobs, workers, lambda p: _log(p, seen, lock, expected))
+        progress = run_jobs(jobs, workers, lambda p: _log(p, seen, lock, expected), threads)
     else:
         with Live(get_renderable=lambda: _table(seen, jobs, expected), console=console, refresh_per_second=4):
-            progress = run_jobs(jobs, workers, lambda p: seen.__setitem__(p.job.run_id, p))
+            progress = run_jobs(jobs, workers, lambda p: seen.__setitem__(p.job.run_id, p), threads)
     for p in progress:
         console.print(_last_line(p), markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(progress)} {'study' if len(progress) == 1 else 'studies'}: {latest_events(progress)}", highlight=False)

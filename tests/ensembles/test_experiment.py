@@ -1,6 +1,7 @@
 """The study end to end at a small size: nothing leaks, seeds decide everything, and the gates of the spec hold."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from lib.data import DOMAINS, tensors
 from lib.ensembles import drawing
 from lib.ensembles import outcome as soup
 from lib.ensembles.domains import Domains, read_domains
-from lib.ensembles.experiment import Setup, build_pool, draw_hyperparameters
+from lib.ensembles.experiment import Setup, build_pool, draw_hyperparameters, run_pool
 from lib.ensembles.mechanics import connectivity
 from lib.ensembles.soups import Evaluator
 from lib.explorers.weight_ensembles import Explorer
@@ -124,6 +125,27 @@ def test_measurements_are_finite_and_repeats_are_counted_once(result):
     assert 0 <= found["paths/convergence"] <= 1
     rows = [(repeat, {"a": repeat + held_out}) for repeat in range(3) for held_out in (0.0, 1.0)]
     assert soup.over_repeats(rows) == {"a": [0.5, 1.5, 2.5]}
+
+
+def test_a_pair_gives_the_same_in_any_order_and_only_the_first_repeat_keeps_its_pool():
+    setup = replace(SMALL, n_models=3, pretrain_steps=20, steps=10)
+    one = partial(run_pool, setup=setup, seeds=SEEDS, subset_size=2, random_subsets=5, accept="ge", reference="soup", rerank=True)
+    pairs = [(0, "noise"), (0, "shift"), (1, "noise")]
+    forward, backward = [one(pair) for pair in pairs], [one(pair) for pair in reversed(pairs)][::-1]
+    for pair, a, b in zip(pairs, forward, backward, strict=True):
+        assert (a.repeat, a.held_out) == pair
+        assert a.measured == b.measured
+        assert a.table.equals(b.table)
+    assert len({found.measured["mean single/ood"] for found in forward}) == 3
+    assert [found.outcome is not None for found in forward] == [True, True, False]
+    assert [found.sample is not None for found in forward] == [True, True, False]
+    assert forward[1].outcome.held_out == "shift"
+
+
+def test_the_device_is_decided_where_the_setup_is_made():
+    given = {**vars(SMALL), "seed": 0}
+    assert Setup.of({**given, "device": "auto"}).device == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert Setup.of({**given, "device": "cuda"}).device == "cuda"
 
 
 def test_convergence_is_held_against_chance(result, domains):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,20 @@ from lib.ensembles.embedding import embed
 from lib.ensembles.paths import area_under_curve, curve_table, map_points
 from lib.ensembles.soups import VARIANTS, Evaluator
 from lib.seeds import Seeds
+
+
+def test_an_evaluator_that_travelled_knows_what_it_knew_and_is_light(evaluator):
+    """It is not asked again for soups it has seen, and a batch of predictions is packed once, not once for each row."""
+    soups = [(i, j) for i in range(8) for j in range(i)]
+    seen = {split: evaluator.classes(soups, split) for split in ("id_val", "ood")}
+    alone = len(cloudpickle.dumps(Evaluator(evaluator.pool)))
+    packed = cloudpickle.dumps(evaluator)
+    assert len(packed) < alone + 1.2 * sum(rows.numel() * rows.element_size() for rows in seen.values())
+    other = cloudpickle.loads(packed)
+    assert other.distances("weights", soups, "ood").equal(evaluator.distances("weights", soups, "ood"))
+    assert other.counts(other.singles, "id_test") == evaluator.counts(evaluator.singles, "id_test")
+    other.pool = None  # whatever it still answers, it answers from memory
+    assert all(torch.equal(other.classes(soups, split), rows) for split, rows in seen.items())
 
 
 class TestOracle05PermutedUnits:

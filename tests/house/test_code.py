@@ -200,6 +200,7 @@ def test_layers_hold():
         ("lib/studies/weight_ensembles.py", "from lib.data import load"),
         ("lib/runs/execute.py", "from lib.ensembles import soups"),
         ("lib/ensembles/soups.py", "from lib.studies import find"),
+        ("lib/parallel.py", "from lib.population import train"),
     ],
 )
 def test_an_import_against_the_layers_is_caught(tmp_path, module, line):

@@ -141,5 +141,5 @@ def draw_claims(axes: Axes, verdicts: pd.DataFrame) -> None:
     axes.set_yticks(range(verdicts.shape[1]), [plain(name.removeprefix("claim.")) for name in verdicts.columns])
     axes.set_ylim(verdicts.shape[1] - 0.5, -0.5)
     axes.set_xlim(-3, 103)
-    axes.set_xlabel("runs in which the claim held, of those that tested it (%), with 95 % Wilson interval")
+    axes.set_xlabel("share of testing runs in which it held (%), 95 % Wilson interval")
     axes.set_title("Claims, over all runs of the sweep")

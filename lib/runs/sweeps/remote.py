@@ -68,6 +68,7 @@ def _launcher(slug: str, threads: int, env: Mapping[str, str]) -> Launcher:
     """The worker's own launcher: its template is forked again and again, until the code changes."""
     key = (slug, str(threads), *(f"{name}={value}" for name, value in sorted(env.items())))
     with _lock:
+        os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)  # Dask sets it for its workers; numeric work in children would crawl
         if key not in _launchers:
             _launchers[key] = Launcher([slug], threads, warm=True, env=env)
         return _launchers[key]
