@@ -22,6 +22,7 @@ def main() -> int:
     if FORKS:
         from lib.runs.preload import preload
 
+        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as a kernel does, but too late for us
         kernel = ForkedKernel(lambda: preload([find(job.slug)]))
     return work(job, kernel)
 

@@ -23,7 +23,8 @@ RETRIED = ("kernel", "process")  # kinds of failure that say nothing about the n
 
 @dataclass(eq=False)
 class Progress:
-    """Where one job is, as its events tell; `strikes` counts attempts that were lost to a dead kernel or process."""
+    """Where one job is, as its events tell; `strikes` counts attempts that were lost to a dead kernel or process, `note` says
+    why it started cold where that was not meant."""
 
     job: Job
     expected_s: float = 0.0
@@ -34,6 +35,7 @@ class Progress:
     kind: str = ""
     kept: str = ""
     strikes: int = 0
+    note: str = ""
     began: float = 0.0
     ended: float = 0.0
     process: RunProcess | None = field(default=None, repr=False)
@@ -111,6 +113,7 @@ def perform(p: Progress, launcher: Launcher, notify: Notify, stopping: threading
         while p.state == FAILED and p.kind in RETRIED and p.strikes < retries and not stopping.is_set():
             p.strikes += 1
             _attempt(p, launcher, notify, stopping)
+    p.note = launcher.cold_because if launcher.warm else ""
     p.ended = time.perf_counter()
     notify(p)
     return p

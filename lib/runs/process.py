@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from lib.runs.forked import FORKS
 from lib.runs.job import Job
-from lib.runs.template import THREADS, Template, TemplateLost
+from lib.runs.template import THREADS, CannotFork, Template, TemplateLost
 
 
 class RunProcess:
@@ -25,7 +25,8 @@ class RunProcess:
         """What it says, until its end."""
         with self._stdout:
             for line in self._stdout:
-                yield json.loads(line)
+                with contextlib.suppress(ValueError):  # half a line: it died while it spoke
+                    yield json.loads(line)
         if self._popen is not None:
             self._popen.wait()
         self.stop()
@@ -47,11 +48,11 @@ class Launcher:
     """Starts runs, each in a process of its own that computes with `threads` threads (None: every core).
 
     With `warm`, runs of the studies `slugs` are forked from a template where the system and the packages allow it; where
-    they don't, `cold_because` says why and runs start cold. `env` is added to the environment.
+    they don't, `cold_because` says why, and runs start cold. `env` is added to the environment.
     """
 
     def __init__(self, slugs: Sequence[str], threads: int | None, warm: bool, env: Mapping[str, str] | None = None) -> None:
-        self.slugs, self.threads = sorted(set(slugs)), threads
+        self.slugs, self.threads, self.warm = sorted(set(slugs)), threads, warm
         self.env = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(env or {})
         self.cold_because = "" if warm and FORKS else "not asked for" if FORKS else f"{sys.platform} cannot fork safely"
         self._template: Template | None = None
@@ -79,8 +80,10 @@ class Launcher:
             try:
                 order = json.dumps({"job": job.to_json(), "threads": self.threads or os.cpu_count() or 1})
                 return self._warm().start(order, *files)
-            except TemplateLost as reason:
+            except CannotFork as reason:
                 self.cold_because = str(reason)
+            except TemplateLost:
+                pass  # this run starts cold, the next one has another template
         pinned = dict.fromkeys(THREADS, str(self.threads)) if self.threads else {}
         stdin, stdout, stderr = files
         return subprocess.Popen(

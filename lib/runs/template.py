@@ -29,7 +29,11 @@ FORKABLE = dict.fromkeys(THREADS, "1") | {  # no threads on import, which a fork
 
 
 class TemplateLost(RuntimeError):
-    """The template cannot be used; the message says why."""
+    """The template is gone; another one may do."""
+
+
+class CannotFork(TemplateLost):
+    """What the template imported cannot be forked; no other one will do either."""
 
 
 class Template:
@@ -59,9 +63,10 @@ class Template:
                 reply = self._socket.recv(4096).decode()
         except OSError as error:
             reply = str(error)
-        if reply != "started":
-            self.close()
-            raise TemplateLost(reply or f"the template ended with code {self._process.wait()}")
+        if reply == "started":
+            return
+        self.close()
+        raise CannotFork(reply) if reply.startswith("a package") else TemplateLost(reply or "the template died")
 
     def close(self) -> None:
         """Let the template end; runs that were forked from it go on."""

@@ -29,7 +29,7 @@ class Board:
         self._points = {job.run_id: self._point(job.params) for job in sweep.jobs}
         self._running: dict[str, Mapping[str, Any]] = {}
         self._began = self._waiting_since = time.monotonic()
-        self._said_waiting, self._lock = 0, threading.Lock()
+        self._said_waiting, self._said_cold, self._lock = 0, False, threading.Lock()
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4) if console.is_terminal else None
 
     def __enter__(self) -> "Board":
@@ -68,6 +68,9 @@ class Board:
             self.failed += p.state == FAILED
         if p.state not in (STOPPED, HELD):
             self._line(p)
+        if p.note and not self._said_cold:
+            self._said_cold = True
+            self.console.print(f"runs start cold, seconds slower each: {p.note}", markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, p: Progress) -> None:
         again = f" (its kernel or process died {p.strikes} times)" if p.strikes and p.state == DONE else ""

@@ -19,6 +19,7 @@ from lib.runs.sweeps.engines import ClusterLost, Heard
 from lib.studies import ParamError
 
 HERE = "127.0.0.1"
+ANSWER_S = 5.0  # for the scheduler to answer a question
 GONE_S = 20.0  # without the scheduler, the cluster is taken for lost
 
 
@@ -26,7 +27,7 @@ class DaskEngine:
     """Runs as tasks of a Dask cluster. A task's key is its run id, so that Dask too knows the same work when it sees it."""
 
     def __init__(self, client: Client, cluster: Any, folder: Path, threads: int, heard: Heard) -> None:
-        self.where = f"Dask at {client.scheduler.address}"
+        self._address = client.scheduler.address
         self._client, self._cluster, self._folder, self._threads = client, cluster, str(folder), threads
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._futures: dict[str, tuple[Job, Future]] = {}
@@ -36,8 +37,14 @@ class DaskEngine:
 
     @property
     def slots(self) -> int:
-        """Runs that the workers take at a time."""
-        return sum(self._client.nthreads().values()) if self._client.status == "running" else 0
+        """Runs that the workers take at a time, 0 also while the scheduler does not answer."""
+        try:
+            found = sum(self._client.sync(self._client.scheduler.ncores, callback_timeout=ANSWER_S).values())
+        except Exception:  # a client that lost its scheduler fails in several ways
+            self._silent_since = self._silent_since or time.monotonic()
+            return 0
+        self._silent_since = None
+        return found
 
     def submit(self, job: Job) -> None:
         """Take on a job."""
@@ -76,12 +83,9 @@ class DaskEngine:
         return p
 
     def _check(self) -> None:
-        if self._client.status == "running":
-            self._silent_since = None
-            return
-        self._silent_since = self._silent_since or time.monotonic()
-        if self._client.status == "closed" or time.monotonic() - self._silent_since > GONE_S:
-            raise ClusterLost(f"the scheduler at {self._client.scheduler.address} does not answer any more")
+        gone = self._silent_since is not None and time.monotonic() - self._silent_since > GONE_S
+        if gone or self._client.status == "closed":
+            raise ClusterLost(f"the scheduler at {self._address} does not answer any more")
 
     def close(self, now: bool) -> None:
         """Let go; with `now`, stop what is running."""

@@ -25,9 +25,7 @@ class ClusterLost(RuntimeError):
 
 
 class Engine(Protocol):
-    """The seam. `slots` runs are worked on at a time; `where` says in words on what."""
-
-    where: str
+    """The seam."""
 
     @property
     def slots(self) -> int:
@@ -51,7 +49,7 @@ class LocalEngine:
     """Runs in threads of this process, each waiting for a child process."""
 
     def __init__(self, slug: str, workers: int, threads: int, heard: Heard) -> None:
-        self.slots, self.where = workers, f"{workers} at a time in this process"
+        self.slots = workers
         self._launcher, self._heard = Launcher([slug], threads, warm=True), heard
         self._done: queue.SimpleQueue[Progress] = queue.SimpleQueue()
         self._stopping, self._running = threading.Event(), set[Progress]()

@@ -52,7 +52,7 @@ def work(job_text: str, sweep_folder: str, threads: int, env: Mapping[str, str])
 
 def outcome(p: Progress) -> dict[str, Any]:
     """What the driver needs to know of an end."""
-    return {name: getattr(p, name) for name in ("state", "error", "kind", "cell", "kept", "strikes", "elapsed")}
+    return {name: getattr(p, name) for name in ("state", "error", "kind", "cell", "kept", "strikes", "note", "elapsed")}
 
 
 def stop(sweep_folder: str) -> None:
