@@ -39,7 +39,7 @@ class ForkedKernel:
         order = json.dumps({"arguments": list(arguments), "env": dict(env), "cwd": cwd})
         try:
             with os.fdopen(self._orders, "w") as pipe:
-                pipe.write(order)
+                pipe.write(f"{order}\n")
         except BrokenPipeError:
             raise RuntimeError("Kernel died before it was told to begin") from None
 
@@ -85,7 +85,7 @@ def _in_the_fork(reader: int, writer: int, prepare: Callable[[], None]) -> NoRet
         os.dup2(2, 1)
         prepare()
         with os.fdopen(reader) as pipe:
-            order = pipe.read()
+            order = pipe.readline()  # not to its end: forks that came after us hold it open as well
         if order:  # else: whoever forked us does not need us
             _be_a_kernel(**json.loads(order))
             atexit._run_exitfuncs()

@@ -101,10 +101,10 @@ def sweep_leftovers(slug: str) -> None:
     room = study_root(slug) / ".partial"
     if not room.is_dir():
         return
-    for folder in [f for f in room.iterdir() if f.is_dir()]:
-        host = folder.name.split(".")[1]
+    for folder in [f for f in room.iterdir() if f.is_dir() and f.name.count(".") >= 2]:
+        run_id, host, _ = folder.name.split(".", 2)
         with contextlib.suppress(Held), abandoned(_lock_of(folder), host):
-            target = run_folder(slug, folder.name.split(".")[0])
+            target = run_folder(slug, run_id)
             if finished(folder) and not target.exists():
                 publish(folder, target, replace=False)
             shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,8 @@ from lib.runs.forked import FORKS
 from lib.runs.job import Job
 from lib.runs.template import THREADS, CannotFork, Template, TemplateLost
 
+PATIENCE = 2  # templates that die one after the other before runs start cold for good
+
 
 class RunProcess:
     """A run's process. It ends by itself when its work is done, and at once when `stop` closes its standard input."""
@@ -56,6 +58,7 @@ class Launcher:
         self.env = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(env or {})
         self.cold_because = "" if warm and FORKS else "not asked for" if FORKS else f"{sys.platform} cannot fork safely"
         self._template: Template | None = None
+        self._lost = 0
         self._lock = threading.Lock()
 
     def start(self, job: Job) -> RunProcess:
@@ -79,11 +82,13 @@ class Launcher:
         if not self.cold_because:
             try:
                 order = json.dumps({"job": job.to_json(), "threads": self.threads or os.cpu_count() or 1})
-                return self._warm().start(order, *files)
-            except CannotFork as reason:
-                self.cold_because = str(reason)
-            except TemplateLost:
-                pass  # this run starts cold, the next one has another template
+                self._warm().start(order, *files)
+                self._lost = 0
+                return None
+            except TemplateLost as reason:  # this run starts cold, the next one may have another template
+                self._lost += 1
+                if isinstance(reason, CannotFork) or self._lost == PATIENCE:
+                    self.cold_because = str(reason)
         pinned = dict.fromkeys(THREADS, str(self.threads)) if self.threads else {}
         stdin, stdout, stderr = files
         return subprocess.Popen(

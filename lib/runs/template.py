@@ -66,7 +66,9 @@ class Template:
         if reply == "started":
             return
         self.close()
-        raise CannotFork(reply) if reply.startswith("a package") else TemplateLost(reply or "the template died")
+        if reply.startswith("a package"):
+            raise CannotFork(reply)
+        raise TemplateLost(reply or f"the template ended with code {self._process.wait()}")
 
     def close(self) -> None:
         """Let the template end; runs that were forked from it go on."""
@@ -144,3 +146,4 @@ def set_threads(count: int) -> None:
 if __name__ == "__main__":
     assert FORKS
     main()
+    os._exit(0)  # a thread that a package left behind would keep it alive

@@ -14,6 +14,7 @@ import pytest
 
 from lib.runs.job import Job
 from lib.runs.launch import DONE, FAILED, PRESENT, run_jobs
+from lib.runs.locks import HOST
 from lib.runs.places import finished_runs, sweep_leftovers
 
 pytestmark = pytest.mark.xdist_group("runs")
@@ -121,10 +122,10 @@ def test_kill_9_at_five_moments_leaves_nothing_torn(tiny, outputs):
 
 def test_a_run_that_was_whole_but_not_yet_in_place_is_not_lost(tiny, outputs):
     """Killed between the last file and the rename: the next run finds it whole and puts it in its place."""
-    partial = outputs / "tiny" / ".partial" / "abcdefabcdef.12345678"
+    partial = outputs / "tiny" / ".partial" / f"abcdefabcdef.{HOST}.12345678"
     partial.mkdir(parents=True)
     (partial / "provenance.json").write_text("{}")
-    torn = outputs / "tiny" / ".partial" / "123456123456.12345678"
+    torn = outputs / "tiny" / ".partial" / f"123456123456.{HOST}.12345678"
     torn.mkdir()
     (torn / "results.json").write_text("{}")
     sweep_leftovers("tiny")

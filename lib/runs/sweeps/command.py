@@ -47,10 +47,9 @@ def run(sweep: Sweep, where: Where, dry: bool) -> int:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if dry:
         if where.slurm:
-            from lib.runs.sweeps.slurm import read_slurm_file, slurm_cluster
+            from lib.runs.sweeps.slurm import job_script, read_slurm_file
 
-            with slurm_cluster(read_slurm_file(where.slurm)) as cluster:
-                console.print(cluster.job_script(), markup=False, highlight=False, soft_wrap=True)
+            console.print(job_script(read_slurm_file(where.slurm)), markup=False, highlight=False, soft_wrap=True)
         return 0
     board = Board(sweep, len(to_do), expected, console)
     outcomes = []

@@ -53,18 +53,19 @@ def _values(entry: Entry, name: str, text: str) -> Sequence[Any]:
     if not values:
         raise ParamError(empty)
     for value in ends:
-        _check(entry, name, value)
+        check_value(entry, name, value)
     if repeated := next((v for i, v in enumerate(ends) if v in ends[:i] and len(values) > 1), None):
         raise ParamError(f"{name}: got {repeated!r} twice, allowed: each value once")
     return values
 
 
-def _check(entry: Entry, name: str, value: Any) -> None:
-    """Refuse a value that its field refuses, whatever the other fields are. Raises ParamError."""
+def check_value(entry: Entry, name: str, value: Any) -> None:
+    """Refuse a name that is no parameter, and a value that its field refuses whatever the others are. Raises ParamError."""
+    fields = entry.study.params.model_fields
     try:
         entry.study.params.parse({**entry.size_params("quick").model_dump(), name: value})
     except ParamError as error:
-        own = f"{name}: got {value!r}, allowed: {allowed(entry.study.params.model_fields[name])}"
+        own = f"{name}: got {value!r}, allowed: {allowed(fields[name])}" if name in fields else str(error)
         if own in str(error).splitlines():  # else: it does not go with the quick size's other values, which are not the sweep's
             raise ParamError(own) from None
 

@@ -12,8 +12,9 @@ from typing import Any
 from lib.runs.identity import digest
 from lib.runs.job import Job
 from lib.runs.places import finished, finished_runs, sweep_folder
-from lib.runs.sweeps.grid import Axes, parse_axes, points, size
-from lib.studies import Entry, ParamError, find, resolve
+from lib.runs.sweeps.grid import Axes, check_value, parse_axes, points, size
+from lib.studies import Entry, ParamError, find
+from lib.studies.params import from_text
 
 MANY = 10_000  # runs; more of them are likely a slip of the pen
 Limits = Mapping[str, float | None]  # max_seconds, max_memory_mb
@@ -76,11 +77,20 @@ def plan(
     axes = parse_axes(entry, grid, pairs)
     if (count := size(axes)) > MANY and not yes:
         raise ParamError(f"-g: got a grid of {count:,} runs, allowed: up to {MANY:,}, or more with --yes")
-    fixed = resolve(entry, size_name, pairs, file).model_dump()
+    fixed = _fixed(entry, size_name, pairs, file or {})
     base = {name: value for name, value in fixed.items() if name not in axes}
     jobs = Job.many(slug, list(points(entry, base, axes)), patient=False, **limits)
     sizes = {job.size for job in jobs}
     return Sweep(entry, sizes.pop() if len(sizes) == 1 else "custom", axes, base, jobs)
+
+
+def _fixed(entry: Entry, size_name: str, pairs: Mapping[str, str], file: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that every run shares, each checked by itself: whether they go together depends on the axes too."""
+    fields = entry.study.params.model_fields
+    given = dict(file) | {name: from_text(fields[name], text) if name in fields else text for name, text in pairs.items()}
+    for name, value in given.items():
+        check_value(entry, name, value)
+    return entry.size_params(size_name).model_dump() | given
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Workers as Slurm jobs: a small file says what to ask Slurm for, dask-jobqueue writes and submits the job scripts."""
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +19,13 @@ LEAVE_S = 300  # before its wall time a worker takes no more runs, so that Slurm
 class SlurmFile(BaseModel):
     """What a file for --slurm may hold; params/slurm.yaml explains each entry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     jobs: int = Field(ge=1, le=1000)
     cores: int = Field(ge=1)
     runs_per_job: int = Field(ge=1)
-    memory: str = Field(pattern=r"^\d+ ?(MB|GB|MiB|GiB)$")
-    walltime: str = Field(pattern=r"^(\d+-)?\d{1,2}:\d{2}:\d{2}$")
+    memory: str = Field(pattern=r"^[1-9]\d* ?(MB|GB|MiB|GiB)$")
+    walltime: str = Field(pattern=r"^(\d+-)?\d{1,2}:[0-5]\d:[0-5]\d$")
     partition: str | None = None
     account: str | None = None
     interface: str | None = None
@@ -69,6 +70,19 @@ def slurm_cluster(asked: SlurmFile) -> "SLURMCluster":
         worker_extra_args=["--lifetime", f"{asked.seconds - LEAVE_S}s", "--lifetime-stagger", f"{LEAVE_S // 2}s"],
         scheduler_options={"dashboard_address": "127.0.0.1:0"}, nanny=True,
     )  # fmt: skip
+
+
+def job_script(asked: SlurmFile) -> str:
+    """The script that `submit` would give to sbatch. The folder for logs, which dask-jobqueue makes at once, is removed."""
+    logs = Path(asked.logs).absolute()
+    new = [folder for folder in (logs, *logs.parents) if not folder.exists()]
+    try:
+        with slurm_cluster(asked) as cluster:
+            return cluster.job_script()
+    finally:
+        with contextlib.suppress(OSError):
+            for folder in new:
+                folder.rmdir()
 
 
 def submit(asked: SlurmFile) -> "SLURMCluster":
