@@ -125,7 +125,7 @@ def _environment(root: Path) -> Environment:
         "kept": lambda row: parts.kept_notebook(row, root), "axes": axes_in_words, "label": label, "share": parts.share,
         "metric": lambda metric: metric_text(vars(metric)),
         "count": parts.count, "day": parts.day, "duration": parts.duration, "formulas": parts.formulas,
-        "memory": parts.memory, "value": parts.value, "word": parts.word,
+        "memory": parts.memory, "tally": tally, "value": parts.value, "word": parts.word,
     }  # fmt: skip
     return world
 

@@ -182,6 +182,14 @@ class ClaimTally(Record):
         return self.held + self.not_held
 
 
+class OverSeeds(Record):
+    """The claims judged once more at one point of a sweep's other axes, each metric being its mean over the seeds."""
+
+    point: dict[str, Any]
+    seeds: int
+    claims: list[ClaimRecord]
+
+
 class Summary(Record):
     """sweeps/<sweep-id>/summary.json, written last: a sweep that has it is finished.
 
@@ -194,6 +202,7 @@ class Summary(Record):
     failed: int
     missing: int
     claims: dict[str, ClaimTally]
+    over_seeds: list[OverSeeds] = []
     finished_utc: When
     wall_s: float
     cpu_s: float

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.runs.kernel import FOLDER
 from lib.runs.sweeps import sweep_table
 from tests.conftest import HOME
 from tests.runs.stored_runs import Page
@@ -242,7 +243,7 @@ def test_a_finished_sweep_is_recorded_shown_replayed_and_not_done_again(studies,
     assert same.returncode == 0, same.stdout
     assert "1 bitwise the same" in same.stdout
     assert finished(outputs) == before
-    assert list(kernels.iterdir()) == []
+    assert list(kernels.glob(f"{FOLDER}*")) == []
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from lib.runs.records import Summary
 from lib.runs.stored import read_plan
 from lib.runs.sweeps import sweep_table
 from lib.runs.sweeps.figure import chosen_metrics, draw
+from lib.runs.sweeps.judge import over_seeds
 from lib.runs.sweeps.panels import MARKERS
 from lib.runs.sweeps.record import FailedRow, gather, write_report
 from lib.runs.sweeps.table import tabulate
@@ -530,3 +532,26 @@ def test_the_room_shows_one_name():
     assert isinstance(sweep_table, type(pd.read_parquet))
     with pytest.raises(AttributeError, match="no attribute 'tabulate'"):
         _ = room.tabulate
+
+
+def test_the_claims_are_judged_once_more_over_the_seeds(tmp_path, tiny):
+    """At each point of the other axes: the metric's mean over seeds, with n = seeds; where a run lacks it, not tested."""
+    frame = pd.DataFrame(
+        {
+            "seed": [0, 1, 2, 3] * 2 + [0, 1], "n": [5] * 4 + [50] * 4 + [9] * 2,
+            "metric.mean": [1.0, 1.2, 1.4, 1.6, 0.1, 0.2, float("nan"), 0.3, 0.0, 0.0],
+        }
+    )  # fmt: skip
+    frame.attrs = {"study": "tiny", "axes": {"n": [5, 50, 9], "seed": [0, 1, 2, 3]}, "units": {"mean": "m"}}
+    five, fifty = over_seeds(frame)  # two seeds at n = 9 are too few for an interval
+    assert (five.point, five.seeds) == ({"n": 5}, 4)
+    verdicts = {claim.key: claim.verdict for claim in five.claims}
+    assert verdicts == {"centred": "not held", "large": "held", "many": "not tested at this size"}
+    measured = five.claims[0].evidence["mean"]
+    assert (measured.n, measured.unit) == (4, "m")
+    assert measured.mean == pytest.approx(1.3)
+    half = 3.182446 * math.sqrt(0.2 / 3 / 4)  # Student's t, s = sqrt(0.2 / 3), n = 4
+    assert (measured.low, measured.high) == (pytest.approx(1.3 - half), pytest.approx(1.3 + half))
+    assert {claim.verdict for claim in fifty.claims} == {"not tested at this size"}
+    frame.attrs["study"] = "gone"
+    assert over_seeds(frame) == []

@@ -16,6 +16,8 @@ from lib.runs.sweeps.drive import drive, failures, report
 from lib.runs.sweeps.engines import ClusterLost, Engine, LocalEngine, default_workers
 from lib.runs.sweeps.planning import Cost, Sweep, cost
 from lib.runs.sweeps.record import Summary
+from lib.runs.sweeps.words import label
+from lib.studies.claims import HELD, NOT_HELD, NOT_TESTED
 
 KEPT = "; finished runs are kept, the same command goes on with the rest"
 Heard = Callable[[str, Mapping[str, Any]], None]
@@ -126,10 +128,20 @@ def _open(sweep: Sweep, where: Where, heard: Heard) -> Engine:
 
 
 def _close(console: Console, sweep: Sweep, summary: Summary, board: Board) -> None:
+    """What came of it: each claim's verdicts run by run, then judged over the seeds at each point of the other axes."""
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     for name, count in summary.claims.items():
-        console.print(f"  {name}: held in {count.held} of {count.tested} runs that tested it", markup=False, highlight=False)
+        say(f"  {name}: held in {count.held} of {count.tested} runs that tested it")
+    for found in summary.over_seeds:
+        at = ", ".join(f"{name} {label(value)}" for name, value in found.point.items())
+        verdicts = {verdict: [c.key for c in found.claims if c.verdict == verdict] for verdict in (HELD, NOT_HELD, NOT_TESTED)}
+        told = "; ".join(f"{verdict}: {', '.join(keys)}" for verdict, keys in verdicts.items() if keys)
+        say(f"  over {found.seeds} seeds{f' at {at}' if at else ''}: {told}")
     lost = f", {board.strikes} attempts lost to dead kernels or workers" if board.strikes else ""
     missing = f", {summary.missing} missing" if summary.missing else ""
     done = f"{summary.finished} of {len(sweep.jobs)} runs finished, {summary.failed} failed{missing}{lost}"
-    console.print(f"{sweep.entry.study.slug}: {done}", highlight=False)
-    console.print(f"Report: {relative(sweep.folder)}", highlight=False, soft_wrap=True)
+    say(f"{sweep.entry.study.slug}: {done}")
+    say(f"Report: {relative(sweep.folder)}")

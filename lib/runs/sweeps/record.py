@@ -92,6 +92,7 @@ def _draw(frame: Any, folder: Path) -> str | None:
 
 
 def _summary(runs: Sequence[StoredRun], lost: Sequence[FailedRow], frame: Any, caption: str | None) -> Summary:
+    from lib.runs.sweeps.judge import over_seeds
     from lib.runs.sweeps.tally import tally
 
     claims = [name for name in frame.columns if name.startswith("claim.")]
@@ -100,7 +101,7 @@ def _summary(runs: Sequence[StoredRun], lost: Sequence[FailedRow], frame: Any, c
     return Summary(
         finished=len(runs), failed=states.count("failed"), missing=states.count("missing"),
         claims={name.removeprefix("claim."): tally(frame[name].dropna()) for name in claims},
-        finished_utc=datetime.now(UTC), wall_s=round(sum(cost.wall_s for cost in costs), 3),
+        over_seeds=over_seeds(frame), finished_utc=datetime.now(UTC), wall_s=round(sum(cost.wall_s for cost in costs), 3),
         cpu_s=round(sum(cost.cpu_s for cost in costs), 3), peak_rss_mb=max((cost.peak_rss_mb for cost in costs), default=0.0),
         caption=caption, note="" if caption else NO_METRIC if runs else NO_RUN,
     )  # fmt: skip
