@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from lib.runs.job import Job
 from lib.runs.places import finished, finished_runs
 from lib.runs.process import Launcher, RunProcess
+from lib.runs.provenance import cores
 from lib.studies import find
 
 WAITING, RUNNING, DONE, PRESENT, FAILED, STOPPED = "waiting", "running", "done", "already finished", "failed", "stopped"
@@ -83,7 +83,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, notify: Notify, threads: int | N
     On KeyboardInterrupt the children are stopped, unfinished work is dropped, finished runs stay, and it is raised again.
     """
     if threads is None and workers > 1:
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = max(1, cores() // workers)
     launcher = Launcher([job.slug for job in jobs], threads, warm=len(jobs) > 1)
     progress = [Progress(job, expected_seconds(job)) for job in jobs]
     stopping = threading.Event()

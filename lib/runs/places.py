@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from lib.runs.locks import HOST, Held, abandoned, held
+from lib.runs.locks import FROZEN_S, HOST, Held, abandoned, held, silence
 from lib.studies import Entry
 from lib.studies.registry import HOME
 
@@ -58,7 +58,8 @@ def finished_runs(slug: str) -> list[Path]:
 def lease(slug: str, run_id: str) -> Iterator[None]:
     """Be the one process that makes this run. Raises Held while another living process is at it.
 
-    The lease only saves work: should two processes make the same run all the same, the second to finish drops its copy.
+    The lease only saves work: should two processes make the same run all the same, as they may where a file system keeps
+    locks apart for each machine, the second to finish drops its copy.
     """
     room = _workshop(slug)
     with held(room / f"{run_id}.lease", steal_when_frozen=True):
@@ -108,6 +109,9 @@ def sweep_leftovers(slug: str) -> None:
             if finished(folder) and not target.exists():
                 publish(folder, target, replace=False)
             shutil.rmtree(folder, ignore_errors=True)
+    for probe in room.glob(".clock.*"):
+        if silence(probe) > FROZEN_S:
+            probe.unlink(missing_ok=True)
     for lock in [*room.glob("*.lock"), *room.glob("*.lease")]:
         if not lock.with_suffix("").is_dir():
             with contextlib.suppress(Held, Timeout), abandoned(lock, HOST):

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from lib.runs.forked import FORKS
 from lib.runs.job import Job
+from lib.runs.provenance import cores
 from lib.runs.template import THREADS, CannotFork, Template, TemplateLost
 
 PATIENCE = 2  # templates that die one after the other before runs start cold for good
@@ -68,6 +69,11 @@ class Launcher:
         log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
         try:
             popen = self._launch(job, stdin_theirs, stdout_theirs, log.fileno())
+        except BaseException:
+            os.close(stdin_ours)
+            os.close(stdout_ours)
+            log.close()
+            raise
         finally:
             os.close(stdin_theirs)
             os.close(stdout_theirs)
@@ -81,7 +87,7 @@ class Launcher:
     def _launch(self, job: Job, *files: int) -> "subprocess.Popen[bytes] | None":
         if not self.cold_because:
             try:
-                order = json.dumps({"job": job.to_json(), "threads": self.threads or os.cpu_count() or 1})
+                order = json.dumps({"job": job.to_json(), "threads": self.threads or cores()})
                 self._warm().start(order, *files)
                 self._lost = 0
                 return None

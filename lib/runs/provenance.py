@@ -41,16 +41,15 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def threads() -> int:
     """Threads a kernel of this process will compute with: pinned by OMP_NUM_THREADS, or every core it may use."""
     pinned = os.environ.get("OMP_NUM_THREADS", "")
-    return (
-        int(pinned)
-        if pinned.isdigit()
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    return int(pinned) if pinned.isdigit() else cores()
 
 
 def cell_times(notebook: Any) -> list[dict[str, Any]]:

@@ -61,14 +61,16 @@ class Template:
             with self._lock:
                 socket.send_fds(self._socket, [order.encode()], [stdin, stdout, stderr])
                 reply = self._socket.recv(4096).decode()
-        except OSError as error:
-            reply = str(error)
+        except TimeoutError:
+            reply = f"the template did not answer within {START_S:g} s"
+        except OSError:  # it is gone
+            reply = ""
         if reply == "started":
             return
         self.close()
         if reply.startswith("a package"):
             raise CannotFork(reply)
-        raise TemplateLost(reply or f"the template ended with code {self._process.wait()}")
+        raise TemplateLost(reply or f"the template ended with code {self._process.wait(timeout=START_S)}")
 
     def close(self) -> None:
         """Let the template end; runs that were forked from it go on."""
@@ -103,7 +105,7 @@ def main() -> None:
         if not order:
             return
         if (threads := len(os.listdir("/proc/self/task"))) > 1:
-            server.send(f"a package started {threads - 1} threads on import, so that the template cannot be forked".encode())
+            server.send(f"a package leaves {threads - 1} thread(s) running after its import, and cannot be forked".encode())
             return
         if os.fork() == 0:
             server.close()

@@ -141,11 +141,11 @@ SEEDS = "whole numbers >= 0 and <= 4294967295"
         (["seed"], "-g: got 'seed', allowed: name=values, as in seed=0:64 or width=16,32,64"),
         (["=1,2"], "-g: got '=1,2', allowed: name=values, as in seed=0:64 or width=16,32,64"),
         (["sede=0:4"], "sede: there is no such parameter to sweep over; allowed: seed, n, scale, law, "),
-        (["seed="], f"seed: got no values, allowed: {SEEDS}"),
-        (["seed= "], f"seed: got no values, allowed: {SEEDS}"),
-        (["parts="], "parts: got no values, allowed: a list out of a, b, c, length >= 1"),
-        (["seed=5:5"], f"seed: got no values, allowed: {SEEDS}"),
-        (["seed=5:4"], f"seed: got no values, allowed: {SEEDS}"),
+        (["seed="], f"seed: got no values in '', allowed: {SEEDS}"),
+        (["seed= "], f"seed: got no values in ' ', allowed: {SEEDS}"),
+        (["parts="], "parts: got no values in '', allowed: a list out of a, b, c, length >= 1"),
+        (["seed=5:5"], f"seed: got no values in '5:5', allowed: {SEEDS}"),
+        (["seed=5:4"], f"seed: got no values in '5:4', allowed: {SEEDS}"),
         (["seed=1,,2"], f"seed: got an empty value in '1,,2', allowed: {SEEDS}"),
         (["seed=1,2,"], f"seed: got an empty value in '1,2,', allowed: {SEEDS}"),
         (["parts=a//b"], "parts: got an empty value in 'a//b', allowed: a list out of a, b, c, length >= 1"),
@@ -341,7 +341,7 @@ def test_the_suites_own_slurm_file_is_valid():
         ({"memory": "lots"}, "memory: got 'lots', allowed: "),
         ({"memory": "-1GB"}, "memory: got '-1GB', allowed: "),
         ({"walltime": "4h"}, "walltime: got '4h', allowed: "),
-        ({"walltime": 14400}, "walltime: got 14400, allowed: "),
+        ({"walltime": 1.5}, "walltime: got 1.5, allowed: "),
         ({"walltime": "00:10:00"}, "walltime: got 00:10:00, allowed: more than 10 minutes"),
         ({"partition": 5}, "partition: got 5, allowed: "),
         ({"options": "--constraint=avx2"}, "options: got '--constraint=avx2', allowed: "),
@@ -390,7 +390,16 @@ def test_a_file_for_slurm_that_is_not_there_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("walltime", "seconds"), [("00:10:01", 601), ("4:00:00", 14400), ("99:59:59", 359_999), ("7-00:00:00", 604_800)]
+    ("walltime", "seconds"),
+    [
+        ("00:10:01", 601),
+        ("4:00:00", 14400),
+        ("99:59:59", 359_999),
+        ("7-00:00:00", 604_800),
+        (14_400, 14_400),
+        (86_400, 86_400),
+        (400_000, 400_000),
+    ],
 )
 def test_wall_times_as_slurm_writes_them(slurm_file, walltime, seconds):
     assert read_slurm_file(slurm_file(walltime=walltime)).seconds == seconds

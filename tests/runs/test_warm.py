@@ -199,7 +199,7 @@ def test_a_package_that_starts_a_thread_makes_runs_start_cold_and_the_launcher_s
     tell("threaded", THREADED, house)
     with contextlib.closing(house.launcher()) as launcher:
         run(launcher, house.job())
-        assert launcher.cold_because == "a package started 1 threads on import, so that the template cannot be forked"
+        assert launcher.cold_because == "a package leaves 1 thread(s) running after its import, and cannot be forked"
         until(lambda: not templates(), "the end of the template, which is of no use any more")
 
 

@@ -11,9 +11,10 @@ from rich.console import Console
 from lib.runs.launch import relative
 from lib.runs.live import clock
 from lib.runs.places import sweep_leftovers
+from lib.runs.provenance import cores
 from lib.runs.sweeps.board import Board
 from lib.runs.sweeps.drive import drive, failures, report
-from lib.runs.sweeps.engines import ClusterLost, Engine, LocalEngine, default_workers
+from lib.runs.sweeps.engines import ClusterLost, Engine, LocalEngine
 from lib.runs.sweeps.planning import Cost, Sweep, cost
 from lib.runs.sweeps.record import Summary
 from lib.runs.sweeps.words import label
@@ -36,13 +37,14 @@ class Where:
     @property
     def workers(self) -> int:
         """Runs at a time on this machine."""
-        return self.jobs or max(1, default_workers() // self.threads)
+        return self.jobs or max(1, cores() // self.threads)
 
 
 def run(sweep: Sweep, where: Where, dry: bool) -> int:
     """The whole sweep; the exit code: 0 all runs are finished, 1 some are not. Raises ParamError for an unusable cluster."""
     console = Console()
-    sweep_leftovers(sweep.entry.study.slug)
+    if not dry:
+        sweep_leftovers(sweep.entry.study.slug)
     to_do = sweep.unfinished()
     expected = cost(sweep, to_do)
     for line in told_plan(sweep, len(to_do), expected, where):
@@ -81,7 +83,11 @@ def told_plan(sweep: Sweep, to_do: int, expected: Cost, where: Where) -> list[st
         f"{len(sweep.jobs) - to_do} already finished, {to_do} to do"
     ]
     if to_do and expected.stored:
-        per = f", {clock(expected.wall_s / where.workers)} on {where.workers} at a time" if not where.scheduler else ""
+        per = (
+            f", {clock(expected.wall_s / where.workers)} on {where.workers} at a time"
+            if not (where.scheduler or where.slurm)
+            else ""
+        )
         lines.append(
             f"expected: {expected.cpu_s / 3600:.2g} CPU hours{per}, up to {expected.memory_mb:.0f} MiB a run "
             f"(from {expected.stored} stored runs)"

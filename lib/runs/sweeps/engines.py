@@ -4,7 +4,6 @@ The engine only moves work. What is finished is decided by the run folders, so a
 """
 
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -84,8 +83,3 @@ class LocalEngine:
                     p.process.stop()
         self._pool.shutdown(cancel_futures=now)
         self._launcher.close()
-
-
-def default_workers() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -38,7 +38,7 @@ def _values(entry: Entry, name: str, text: str) -> Sequence[Any]:
     fields = entry.study.params.model_fields
     if name not in fields:
         raise ParamError(f"{name}: there is no such parameter to sweep over; allowed: {', '.join(fields)}")
-    field, empty = fields[name], f"{name}: got no values, allowed: {allowed(fields[name])}"
+    field, empty = fields[name], f"{name}: got no values in {text!r}, allowed: {allowed(fields[name])}"
     if type_name(field) == "int" and (found := RANGE.fullmatch(text.strip())):
         first, end, step = (int(part) if part else 1 for part in found.groups())
         if step == 0:
@@ -52,18 +52,22 @@ def _values(entry: Entry, name: str, text: str) -> Sequence[Any]:
         values = ends = [from_text(field, part.strip()) for part in parts]
     if not values:
         raise ParamError(empty)
+    base = entry.size_params("quick").model_dump()
     for value in ends:
-        check_value(entry, name, value)
+        check_value(entry, base, name, value)
     if repeated := next((v for i, v in enumerate(ends) if v in ends[:i] and len(values) > 1), None):
         raise ParamError(f"{name}: got {repeated!r} twice, allowed: each value once")
     return values
 
 
-def check_value(entry: Entry, name: str, value: Any) -> None:
-    """Refuse a name that is no parameter, and a value that its field refuses whatever the others are. Raises ParamError."""
+def check_value(entry: Entry, base: Mapping[str, Any], name: str, value: Any) -> None:
+    """Refuse a name that is no parameter, and a value that its field refuses whatever the others are. Raises ParamError.
+
+    `base` is a complete set of values that the study takes.
+    """
     fields = entry.study.params.model_fields
     try:
-        entry.study.params.parse({**entry.size_params("quick").model_dump(), name: value})
+        entry.study.params.parse({**base, name: value})
     except ParamError as error:
         own = f"{name}: got {value!r}, allowed: {allowed(fields[name])}" if name in fields else str(error)
         if own in str(error).splitlines():  # else: it does not go with the quick size's other values, which are not the sweep's

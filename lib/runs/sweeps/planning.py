@@ -88,9 +88,10 @@ def _fixed(entry: Entry, size_name: str, pairs: Mapping[str, str], file: Mapping
     """The values that every run shares, each checked by itself: whether they go together depends on the axes too."""
     fields = entry.study.params.model_fields
     given = dict(file) | {name: from_text(fields[name], text) if name in fields else text for name, text in pairs.items()}
+    base = entry.size_params(size_name).model_dump()
     for name, value in given.items():
-        check_value(entry, name, value)
-    return entry.size_params(size_name).model_dump() | given
+        check_value(entry, base, name, value)
+    return base | given
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lib.studies import ParamError
 from lib.studies.params import read_yaml
@@ -13,7 +13,7 @@ from lib.studies.params import read_yaml
 if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster
 
-LEAVE_S = 300  # before its wall time a worker takes no more runs, so that Slurm has nothing to kill
+LEAVE_S = 300  # before its wall time a worker leaves by itself; runs it has under way are begun again by another one
 
 
 class SlurmFile(BaseModel):
@@ -32,6 +32,18 @@ class SlurmFile(BaseModel):
     options: list[str] = []
     before: list[str] = []
     logs: str = "outputs/slurm-logs"
+
+    @field_validator("walltime", mode="before")
+    @classmethod
+    def _seconds_are_a_time(cls, given: object) -> object:
+        """YAML reads 24:00:00 without quotes as a number of seconds."""
+        if isinstance(given, bool) or not isinstance(given, int):
+            return given
+        return (
+            f"{given // 3600:02d}:{given // 60 % 60:02d}:{given % 60:02d}"
+            if given < 360_000
+            else f"{given // 86400}-{given % 86400 // 3600:02d}:{given // 60 % 60:02d}:{given % 60:02d}"
+        )
 
     @property
     def seconds(self) -> int:
