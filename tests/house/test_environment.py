@@ -155,3 +155,11 @@ def test_git_keeps_the_sources_and_leaves_out_what_is_made(path, ignored):
         pytest.skip("not a git checkout")
     words = ["git", "-c", f"core.excludesFile={os.devnull}", "check-ignore", "--quiet", "--no-index", path]
     assert subprocess.run(words, cwd=HOME).returncode == (0 if ignored else 1)
+
+
+@pytest.mark.xdist_group("the-groups-are-kept")
+def test_tests_of_a_group_stay_with_one_worker(request):
+    """Under xdist a group's name ends the test's id; where it does not, tests that need the machine alone run side by side."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("there is one worker only")
+    assert request.node.nodeid.endswith("@the-groups-are-kept")
