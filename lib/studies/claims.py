@@ -42,6 +42,22 @@ class Metric:
 
 
 Evidence = Mapping[str, Metric]
+Test = Callable[[Evidence], bool]
+
+
+def above(*names: str, bound: float = 0.0) -> Test:
+    """A criterion: the whole interval of each of these metrics lies above the bound."""
+    return lambda m: all((low := m[name].low) is not None and low > bound for name in names)
+
+
+def below(*names: str, bound: float = 0.0) -> Test:
+    """A criterion: the whole interval of each of these metrics lies below the bound."""
+    return lambda m: all((high := m[name].high) is not None and high < bound for name in names)
+
+
+def within(name: str, bound: float) -> Test:
+    """A criterion: the whole interval lies within +- bound."""
+    return lambda m: above(name, bound=-bound)(m) and below(name, bound=bound)(m)
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ class Claim:
     source: str
     criterion: str
     needs: tuple[str, ...]
-    test: Callable[[Evidence], bool]
+    test: Test
     min_n: int = 3
     paper_number: str | None = None
 

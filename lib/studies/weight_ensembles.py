@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lib.studies.claims import Claim, Evidence
+from lib.studies.claims import Claim, above, below, within
 from lib.studies.params import StudyParams, param
 from lib.studies.study import Expected, Study
 
@@ -87,25 +87,6 @@ class Params(StudyParams):
         return self
 
 
-def _above(name: str, bound: float = 0.0):  # noqa: ANN202 - a claim's test
-    """The whole interval lies above the bound."""
-    return lambda m: m[name].low is not None and m[name].low > bound
-
-
-def _below(name: str, bound: float = 0.0):  # noqa: ANN202 - a claim's test
-    """The whole interval lies below the bound."""
-    return lambda m: m[name].high is not None and m[name].high < bound
-
-
-def _within(name: str, bound: float):  # noqa: ANN202 - a claim's test
-    """The whole interval lies within +- bound."""
-    return lambda m: m[name].low is not None and -bound < m[name].low and m[name].high < bound
-
-
-def _diversity_helps_but(m: Evidence) -> bool:
-    return _above("subsets/rank_correlation")(m) and _above("subsets/most_diverse_shortfall")(m)
-
-
 CLAIMS = (
     Claim(
         "soup-beats-ingredients",
@@ -113,7 +94,7 @@ CLAIMS = (
         "background: Model Soups (2022), DiWA (2022)",
         "95 % intervals of uniform soup - mean single model lie above 0 on ID test and on OOD",
         ("uniform-mean_single/id_test", "uniform-mean_single/ood"),
-        lambda m: _above("uniform-mean_single/id_test")(m) and _above("uniform-mean_single/ood")(m),
+        above("uniform-mean_single/id_test", "uniform-mean_single/ood"),
         paper_number="DiWA, OfficeHome, ResNet-50, OOD %: single training 66.5 to 67.4, uniform soup of 20 71.0",
     ),
     Claim(
@@ -122,7 +103,7 @@ CLAIMS = (
         "background: Model Soups (2022)",
         "95 % intervals of uniform - greedy lie below 0 on ID test and above 0 on OOD",
         ("uniform-greedy/id_test", "uniform-greedy/ood"),
-        lambda m: _below("uniform-greedy/id_test")(m) and _above("uniform-greedy/ood")(m),
+        lambda m: below("uniform-greedy/id_test")(m) and above("uniform-greedy/ood")(m),
         paper_number="CLIP ViT-B/32, 72 models, ImageNet / mean of 5 shifts, %: uniform 79.97 / 51.58, greedy 81.03 / 50.86",
     ),
     Claim(
@@ -132,7 +113,7 @@ CLAIMS = (
         "95 % interval of (ingredients of greedy) - (ingredients of greedier), each until the lower of their two final "
         "validation accuracies is reached, lies above 0",
         ("greedy-greedier/ingredients",),
-        _above("greedy-greedier/ingredients"),
+        above("greedy-greedier/ingredients"),
     ),
     Claim(
         "greedier-ood",
@@ -140,7 +121,7 @@ CLAIMS = (
         "a third-party summary of the paper; the rule itself is our reconstruction",
         "95 % interval of greedier - greedy and of greedier - mean of the four ranked rules, OOD, lie above 0",
         ("greedier-greedy/ood", "greedier-ranked/ood"),
-        lambda m: _above("greedier-greedy/ood")(m) and _above("greedier-ranked/ood")(m),
+        above("greedier-greedy/ood", "greedier-ranked/ood"),
     ),
     Claim(
         "diversity-not-all",
@@ -149,7 +130,7 @@ CLAIMS = (
         "over random subsets: Spearman(diversity, OOD accuracy) > 0, and the most diverse subset falls short of the best tenth's "
         "mean, both 95 % intervals above 0. (The second half is weak: it mostly holds even where accuracy ignores diversity.)",
         ("subsets/rank_correlation", "subsets/most_diverse_shortfall"),
-        _diversity_helps_but,
+        above("subsets/rank_correlation", "subsets/most_diverse_shortfall"),
     ),
     Claim(
         "position-like-function",
@@ -157,7 +138,7 @@ CLAIMS = (
         "paper: abstract (our margin: one point)",
         "95 % interval of ranked-e-far - ranked-d-far, ID test, lies within +-1 point",
         ("e_far-d_far/id_test",),
-        _within("e_far-d_far/id_test", 1.0),
+        within("e_far-d_far/id_test", 1.0),
     ),
     Claim(
         "paths-part-and-meet",
@@ -166,7 +147,7 @@ CLAIMS = (
         "convergence = 1 - (spread of the rules' final soups / largest spread on the way); the 95 % interval of it, less the "
         "convergence of soups that grow as fast by random members, lies above 0",
         ("paths/convergence_beyond_chance",),
-        _above("paths/convergence_beyond_chance"),
+        above("paths/convergence_beyond_chance"),
     ),
     Claim(
         "soup-is-ensemble",
@@ -175,7 +156,7 @@ CLAIMS = (
         "95 % interval of the log-log slope of |soup - ensemble| against distance, models drawn together to 1/32 and less, "
         "lies within 2 +- 0.1",
         ("mechanics/slope_minus_two",),
-        _within("mechanics/slope_minus_two", 0.1),
+        within("mechanics/slope_minus_two", 0.1),
         paper_number="2 (theory)",
     ),
 )

@@ -18,7 +18,7 @@ NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 pytestmark = [
-    pytest.mark.xdist_group("runs"),
+    pytest.mark.xdist_group("sweeps"),
     pytest.mark.slow,
     pytest.mark.skipif(
         os.geteuid() != 0 or not all(shutil.which(name, path=PATH) for name in NEEDED),

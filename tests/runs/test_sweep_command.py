@@ -18,7 +18,7 @@ from tests.conftest import HOME
 from tests.runs.stored_runs import Page
 from tests.runs.sweeping import REPORT, STUDIES, WHOLE, checkout, end, finished, sweep, until
 
-pytestmark = pytest.mark.xdist_group("runs")
+pytestmark = pytest.mark.xdist_group("sweeps")
 
 GRID = ("-g", "seed=0:2", "--jobs", "2")
 LOCAL = ("--engine", "local")

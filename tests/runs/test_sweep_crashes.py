@@ -11,7 +11,7 @@ import pytest
 
 from tests.runs.sweeping import begun, check, dask, descendants, end, finished, named, sweep, until
 
-pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("sweeps"), pytest.mark.slow]
 
 GRID = ("-g", "seed=0:6", "--jobs", "2", "-p", "sleep_s=0.3")
 RUNS, SLOTS = 6, 2

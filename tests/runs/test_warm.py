@@ -28,7 +28,7 @@ from tests.conftest import HOME
 from tests.runs.sweeping import until
 
 pytestmark = [
-    pytest.mark.xdist_group("runs"),
+    pytest.mark.xdist_group("sweeps"),
     pytest.mark.slow,
     pytest.mark.skipif(not FORKS, reason="only Linux forks safely"),
 ]
