@@ -13,7 +13,7 @@ from typing import IO, Any
 from lib.runs.forked import FORKS
 from lib.runs.job import Job
 from lib.runs.provenance import cores
-from lib.runs.template import THREADS, CannotFork, Template, TemplateLost
+from lib.runs.template import THREADS, CannotFork, Outdated, Template, TemplateLost
 
 PATIENCE = 2  # templates that die one after the other before runs start cold for good
 
@@ -88,7 +88,10 @@ class Launcher:
         if not self.cold_because:
             try:
                 order = json.dumps({"job": job.to_json(), "threads": self.threads or cores()})
-                self._warm().start(order, *files)
+                try:
+                    self._warm().start(order, *files)
+                except Outdated:
+                    self._warm().start(order, *files)
                 self._lost = 0
                 return None
             except TemplateLost as reason:  # this run starts cold, the next one may have another template
@@ -104,7 +107,7 @@ class Launcher:
 
     def _warm(self) -> Template:
         with self._lock:
-            if self._template is None or not self._template.fits():
+            if self._template is None or not self._template.lives:
                 self.close()
                 self._template = Template(self.slugs, self.env)
             return self._template

@@ -12,14 +12,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lib.runs.forked import FORKS, ForkedKernel, call_process
 from lib.runs.identity import notebook_cells, python_cells, reachable
-from lib.studies import find
+from lib.studies import Entry, find
 
 LONGEST_ORDER = 1 << 20  # bytes
+CHANGED = "the code has changed"
 START_S = 120.0  # to import everything, on a slow network file system
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 FORKABLE = dict.fromkeys(THREADS, "1") | {  # no threads on import, which a fork would lose, and the kernel's way to draw
@@ -32,6 +33,10 @@ class TemplateLost(RuntimeError):
     """The template is gone; another one may do."""
 
 
+class Outdated(TemplateLost):
+    """The code has changed since the template imported it."""
+
+
 class CannotFork(TemplateLost):
     """What the template imported cannot be forked; no other one will do either."""
 
@@ -40,7 +45,6 @@ class Template:
     """The template process, seen from the process that wants runs. Safe to use from several threads."""
 
     def __init__(self, slugs: Sequence[str], env: Mapping[str, str]) -> None:
-        self.slugs, self.code = slugs, code_state(slugs)
         ours, theirs = socket.socketpair()
         ours.settimeout(START_S)
         self._socket, self._lock = ours, threading.Lock()
@@ -51,9 +55,10 @@ class Template:
         )  # fmt: skip
         theirs.close()
 
-    def fits(self) -> bool:
-        """Whether it lives, and has imported the code as it is now."""
-        return self._process.poll() is None and self.code == code_state(self.slugs)
+    @property
+    def lives(self) -> bool:
+        """Whether it can be asked."""
+        return self._socket.fileno() >= 0 and self._process.poll() is None
 
     def start(self, order: str, stdin: int, stdout: int, stderr: int) -> None:
         """Fork a run's process, which gets these three files. Raises TemplateLost."""
@@ -70,6 +75,8 @@ class Template:
         self.close()
         if reply.startswith("a package"):
             raise CannotFork(reply)
+        if reply == CHANGED:
+            raise Outdated(reply)
         raise TemplateLost(reply or f"the template ended with code {self._process.wait(timeout=START_S)}")
 
     def close(self) -> None:
@@ -78,10 +85,10 @@ class Template:
             self._socket.close()
 
 
-def code_state(slugs: Sequence[str]) -> list[tuple[str, int, int]]:
+def code_state(entries: Iterable[Entry]) -> list[tuple[str, int, int]]:
     """Names, sizes and times of the files that runs of these studies import: a template must not outlive a change of them."""
     files = set(Path(__file__).parent.rglob("*.py"))
-    for entry in map(find, slugs):
+    for entry in entries:
         sources = [*python_cells(notebook_cells(entry.notebook)), entry.source.read_text(encoding="utf-8")]
         files |= {entry.source, *reachable(sources).values()}
     states = ((str(file), file.stat()) for file in sorted(files))
@@ -96,6 +103,7 @@ def main() -> None:
     call_process("studies-warm")
     server = socket.socket(fileno=int(sys.argv[1]))
     entries = [find(slug) for slug in sys.argv[2:]]
+    imported = code_state(entries)  # before the imports: what changes meanwhile counts as changed
     rehearse(entries)
     preload(entries)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -106,6 +114,9 @@ def main() -> None:
             return
         if (threads := len(os.listdir("/proc/self/task"))) > 1:
             server.send(f"a package leaves {threads - 1} thread(s) running after its import, and cannot be forked".encode())
+            return
+        if code_state(entries) != imported:
+            server.send(CHANGED.encode())
             return
         if os.fork() == 0:
             server.close()

@@ -45,7 +45,7 @@ def render(tmp_path):
     def rendered(*cells, title="A study", folder="runs/0a", **metadata):
         path = tmp_path / "outputs" / folder / "notebook.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_html(v4.new_notebook(cells=list(cells), metadata=metadata), title, path)
+        write_html(v4.new_notebook(cells=list(cells), metadata=metadata), title, path, failed="failed" in folder)
         text = path.read_text(encoding="utf-8")
         assert not NET.search(text)
         soup = BeautifulSoup(text, "html.parser")
