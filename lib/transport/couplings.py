@@ -89,6 +89,8 @@ def check_weights(
         return torch.full((size,), 1 / size, dtype=torch.float64, device=device)
     if len(weights) != size:
         raise ValueError(f"{name}: got {len(weights)} weights, allowed are {size}, one for each point")
+    if weights.device != device:
+        raise ValueError(f"{name}: got weights on {weights.device}, allowed is {device}, where the other input is")
     if (bad := (~(weights.isfinite() & (weights >= 0))).nonzero()[:, 0]).numel():
         at = bad[0].item()
         raise ValueError(f"{name}: got weight {weights[at].item()} at {at}, allowed are finite weights >= 0")

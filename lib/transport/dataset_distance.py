@@ -125,7 +125,7 @@ def ground_cost(
     """lam_x |x - x'|^2 + lam_y table[y, y'] for all pairs of samples, features halved where `settings.half` is set.
 
     `table` follows `settings.half` already, as `label_distances` gives it. Memory: one matrix [n, m], filled by blocks of
-    rows; several where gradients are asked for.
+    rows.
     """
     x, y, labels = left.features, right.features, right.one_hot.T
 
@@ -137,11 +137,7 @@ def ground_cost(
         # Each entry of the product has one term, table[y_i, y'_j], and zeros: the table gathered, to the bit.
         return cost.addmm_(settings.lam_y * table[left.labels[rows]], labels) if settings.lam_y > 0 else cost
 
-    step = max(1, AT_ONCE // len(y))
-    inputs = [each for each in (x, y, table) if each is not None]
-    if len(x) <= step or (torch.is_grad_enabled() and any(each.requires_grad for each in inputs)):
-        return block(slice(None))
-    cost = x.new_empty(len(x), len(y))
+    cost, step = x.new_empty(len(x), len(y)), max(1, AT_ONCE // len(y))
     for start in range(0, len(x), step):
         cost[start : start + step] = block(slice(start, start + step))
     return cost

@@ -43,24 +43,23 @@ def solve_entropic(
     weight zero get potentials and no mass.
     """
     rows, columns = a > 0, b > 0
-    active = Problem(cost[rows][:, columns], a[rows], b[columns], epsilon, 1 / reach)
+    whole = bool(rows.all() and columns.all())
+    active = Problem(cost if whole else cost[rows][:, columns], a[rows], b[columns], epsilon, 1 / reach)
     f, g, done = maximise(active, tolerance / 2, max_iterations)  # the other half is for rounding
-    part = active.plan(f, g)
-    wanted = active.targets(f, g)
-    violation = max(float((part.sum(k) - wanted[1 - k]).abs().max()) for k in (0, 1))
+    plan, wanted = active.plan(f, g), active.targets(f, g)
+    violation = max(float((plan.sum(1 - k) - wanted[k]).abs().max()) for k in (0, 1))
     value, bound = active.dual(f, g), None
-    gap = active.primal(part if active.stiffness else rounded(part, active.a, active.b)) - value
+    gap = active.primal(plan if active.stiffness else rounded(plan, active.a, active.b)) - value
     if not active.stiffness:
+        shift = (f @ active.a - g @ active.b) / 2
+        f, g = f - shift, g + shift
         feasible = (active.cost - f[:, None]).amin(0)
         bound = max(value - float(f @ active.a + feasible @ active.b), 0.0)
-    f = soft_transform(cost[:, columns], g, active.b, epsilon, active.damping)
-    g = soft_transform(cost[rows].T, f[rows], active.a, epsilon, active.damping)
-    if not active.stiffness:
-        shift = (f @ a - g @ b) / 2
-        f, g = f - shift, g + shift
-    plan = torch.zeros_like(cost)
-    plan[rows.nonzero(), columns.nonzero()[:, 0]] = part
-    name = "entropic, Sinkhorn and Newton" if not active.stiffness else "unbalanced, Sinkhorn and Newton"
+    if not whole:
+        plan = torch.zeros_like(cost).index_put_((rows.nonzero(), columns.nonzero()[:, 0]), plan)
+        f = soft_transform(cost[:, columns], g, active.b, epsilon, active.damping)
+        g = soft_transform(cost[rows].T, f[rows], active.a, epsilon, active.damping)
+    name = "unbalanced, Sinkhorn and Newton" if active.stiffness else "entropic, Sinkhorn and Newton"
     converged = violation <= tolerance and math.isfinite(gap)
     return cost.new_tensor(value), plan, f, g, Certificate(name, gap, bound, violation, done, converged)
 

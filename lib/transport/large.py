@@ -1,12 +1,13 @@
-"""Exact transport between two large labelled clouds, without their cost matrix: column generation over blocks of it.
+"""Exact transport between two large labelled clouds: column generation over blocks of a cost that need not fit in memory.
 
-The cost is lam_x |x - y|^2 + lam_y table[label of x, label of y], in float64, made block by block from the points. The result
-is exact up to a gap that the certificate states, and its plan is sparse (fewer than n + m entries).
+The cost is lam_x |x - y|^2 + lam_y table[label of x, label of y], in float64, made block by block from the points: once,
+where it fits into a GiB (n = m = 11,000), or anew for every sweep. The result is exact up to a gap that the certificate states,
+and its plan is sparse (fewer than n + m entries).
 
-Measured on MNIST-5k with noise, 784 dimensions, two cores under heavy foreign load, so in CPU seconds, with / without a label
-table: n = 2,000: 3 / 2; 5,000: 12 / 10; 10,000: 42 / 53, of which 2 are the network simplex and the rest makes blocks of the
-cost. Relative gap at most 2e-12 at all sizes; the process grew by 0.7 GiB at 10,000. The dense network simplex alone takes
-43 s and 4.3 GiB there, the matrix ready made.
+Measured on MNIST-5k with noise, 784 dimensions, one thread of a machine under heavy foreign load, so in CPU seconds, the same
+with a label table and without: n = 2,000: 0.7; 5,000: 3.4; 10,000: 17, and 42 to 53 where blocks are made anew. The process
+peaks at 0.6, 1.0 and 2.0 GiB (1.3 GiB anew); the relative gap is 3e-12 at most. POT's network simplex on the dense matrix takes
+43 s and 4.3 GiB at 10,000, without the making of the matrix.
 """
 
 import math
@@ -16,9 +17,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lib.transport.certificates import Certificate, Coupling
-from lib.transport.column_generation import c_transform, column_generation
+from lib.transport.column_generation import BLOCK, Dense, c_transform, column_generation
 from lib.transport.couplings import check_weights, warn_unless_ok
 from lib.transport.kernels import squared_distances
+
+KEPT = 1 << 27  # entries of the cost, in float64: a GiB
 
 
 class Clouds:
@@ -46,6 +49,13 @@ class Clouds:
         """The cost between parts of the clouds."""
         labels = self.labels and (self.labels[0][rows], self.labels[1][columns])
         return Clouds(self.x[rows], self.y[columns], labels, self.table, self.lam_x)
+
+    def kept(self) -> Dense:
+        """The cost in memory, made block by block: every look at it after the first is then cheap."""
+        matrix, step = self.x.new_empty(self.shape), max(1, BLOCK // self.shape[1])
+        for start in range(0, self.shape[0], step):
+            matrix[start : start + step] = self.rows(slice(start, start + step))
+        return Dense(matrix)
 
     def flipped(self) -> "Clouds":
         """The cost with rows and columns exchanged."""
@@ -77,11 +87,12 @@ def couple_clouds(
     _check(x, y, labels, table, lam_x, lam_y, tolerance)
     a, b = check_weights("a", a, len(x), x.device).double(), check_weights("b", b, len(y), x.device).double()
     a, b = a / a.sum(), b / b.sum()
-    clouds = Clouds(x.double(), y.to(x.device).double(), labels, None if table is None else lam_y * table.double(), lam_x)
+    clouds = Clouds(x.double(), y.double(), labels, None if table is None else lam_y * table.double(), lam_x)
     with torch.no_grad():
         rows, columns = a.nonzero()[:, 0], b.nonzero()[:, 0]
         active = clouds if len(rows) == len(a) and len(columns) == len(b) else clouds.part(rows, columns)
-        found = column_generation(active, a[rows], b[columns], tolerance / 2, max_iterations)
+        costs = active if active.shape[0] * active.shape[1] > KEPT else active.kept()
+        found = column_generation(costs, a[rows], b[columns], tolerance / 2, max_iterations)
         # Points of weight zero take no part, but get feasible potentials too.
         u, v = found.u, found.v
         if active is not clouds:
@@ -90,7 +101,7 @@ def couple_clouds(
     i, j = rows[found.rows], columns[found.columns]
     value = (found.mass * clouds.at(i, j)).sum()
     sums = torch.zeros_like(a).index_add(0, i, found.mass) - a, torch.zeros_like(b).index_add(0, j, found.mass) - b
-    violation, gap = max(float(x.abs().max()) for x in sums), float(value - u @ a - v @ b)
+    violation, gap = max(float(x.abs().max()) for x in sums), float(value.detach() - u @ a - v @ b)
     converged = found.optimal and gap <= tolerance * found.scale and violation <= tolerance
     bound = max(gap, 0.0) if violation <= tolerance else None
     certificate = Certificate("exact, column generation", gap, bound, violation, found.rounds, converged)
@@ -104,6 +115,9 @@ def couple_clouds(
 def _check(
     x: Tensor, y: Tensor, labels: tuple | None, table: Tensor | None, lam_x: float, lam_y: float, tolerance: float
 ) -> None:
+    for name, tensor in (("y", y), ("labels", labels and labels[0]), ("labels", labels and labels[1]), ("table", table)):
+        if tensor is not None and tensor.device != x.device:
+            raise ValueError(f"{name}: got a tensor on {tensor.device}, allowed is {x.device}, where x is")
     for name, points in (("x", x), ("y", y)):
         if len(points) == 0:
             raise ValueError(f"{name}: got no points, allowed is at least one")

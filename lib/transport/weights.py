@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 MOST_ENUMERATED = 6  # members up to which every support is solved: 63 systems of 7 equations
+LAST_RESORT = 12  # members up to which that is done where descent did not converge: 4095 systems
 FEASIBLE = 1e-9  # how negative an entry may come out of a linear system before its support is refused
 BETWEEN_LOOKS = 25  # steps of projected gradient between looks at whether the supports are final
 DONE = 1e-10  # first-order gap, relative to the programme's scale, that counts as converged
@@ -49,7 +50,8 @@ def best_weights(linear: Float[Tensor, "m"], pairwise: Float[Tensor, "k l"], *, 
     """The point of the hull nearest to the base: min over the simplex of w.a - a.M a / 2 [fan2023].
 
     Up to six members the stationary point of every support is found by its linear system, so the minimum is global even
-    where f is not convex; above, projected gradient from every vertex and the centre. Of equal minima the most even wins.
+    where f is not convex; above, projected gradient from every vertex and the centre, and up to twelve members the former
+    where the latter does not converge. Of equal minima the most even wins.
     Computed in float64; results have the type and device of `linear`.
 
     Warns (UserWarning) where the curvature is below -1e-8 max |M| (-1e-5 below float64): label costs can make f non-convex.
@@ -70,6 +72,9 @@ def best_weights(linear: Float[Tensor, "m"], pairwise: Float[Tensor, "k l"], *, 
     exact = len(w) <= MOST_ENUMERATED
     found = _best(_stationary_points(w, matrix) if exact else _descended(w, matrix, max_iterations), w, matrix)
     gap = _gap(found[None], w, matrix).item()
+    if gap > DONE and not exact and len(w) <= LAST_RESORT:  # a flat programme, which descends too slowly
+        exact, found = True, _best(_stationary_points(w, matrix), w, matrix)
+        gap = _gap(found[None], w, matrix).item()
     global_one = exact or (gap <= DONE and convex)
     return BestWeights(
         weights=found.to(linear),

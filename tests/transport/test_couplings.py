@@ -443,6 +443,10 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"cost: got shape \(0, 3\)"):
             couple(torch.ones(0, 3))
 
+    def test_mixed_devices(self):
+        with pytest.raises(ValueError, match="a: got weights on meta, allowed is cpu"):
+            couple(self.COST, torch.ones(2, device="meta"))
+
     def test_float32_weights_may_miss_one_by_rounding(self):
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -275,7 +275,8 @@ def test_value_is_the_best_of_all_permutations(seed, n):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_gradient_is_that_of_finite_differences(method):
+def test_gradient_is_that_of_finite_differences(monkeypatch, method):
+    monkeypatch.setattr(lib.transport.dataset_distance, "AT_ONCE", 15)  # two rows at a time
     left, right = cloud([3, 4], 4), cloud([5, 2], 4, "right")
 
     def distance(x):
@@ -345,7 +346,9 @@ def test_ground_cost_makes_one_matrix(monkeypatch, lam_x, dtype):
     torch.testing.assert_close(cost, at_once)
 
 
-@pytest.mark.parametrize("chosen", [Settings(), Settings(half=True, lam_x=0.5), Settings(lam_y=0.0), Settings(lam_x=0.0)])
+@pytest.mark.parametrize(
+    "chosen", [Settings(), Settings(half=True, lam_x=0.5, lam_y=3.0), Settings(lam_y=0.0), Settings(lam_x=0.0)]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_large_data_sets_take_the_route_without_a_matrix(monkeypatch, chosen, dtype):
     """The reference's users met failures on large samples."""

@@ -202,7 +202,7 @@ class TestSlicedDistance:
         x = draw(0, 6, 3).requires_grad_()
         value = sliced_distance(x, x.detach(), seeds=Seeds(0))
         value.backward()
-        assert float(value) == 0
+        assert value.item() == 0
         assert x.grad.abs().max() == 0
 
     @pytest.mark.parametrize("shape", [(5, 5), (4, 6)])

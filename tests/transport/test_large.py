@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lib.seeds import Seeds
-from lib.transport import column_generation
+from lib.transport import column_generation, large
 from lib.transport.column_generation import Dense, c_transform
 from lib.transport.couplings import couple
 from lib.transport.kernels import squared_distances
@@ -23,9 +23,12 @@ def labelled(seed, n, m, d=4, classes=(3, 5)):
     return x, y, labels, draw(seed + 4, *classes)
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """Several blocks and rounds even for few points."""
+@pytest.fixture(autouse=True, params=["cost kept", "cost made anew"])
+def small_blocks(monkeypatch, request):
+    """Several blocks and rounds even for few points, with the cost in memory and without."""
+    if request.param == "cost made anew":
+        monkeypatch.setattr(large, "KEPT", 0)
+    monkeypatch.setattr(large, "BLOCK", 2000)
     monkeypatch.setattr(column_generation, "BLOCK", 2000)
     monkeypatch.setattr(column_generation, "ARCS", 3)
 
@@ -100,6 +103,7 @@ def test_never_makes_the_whole_cost(monkeypatch):
     """At the real block size: no block has more entries than BLOCK, except the subsample's rows."""
     seen = []
     rows = Clouds.rows
+    monkeypatch.setattr(large, "KEPT", 0)
     monkeypatch.setattr(column_generation, "BLOCK", 100_000)
     monkeypatch.setattr(Clouds, "rows", lambda self, index: seen.append((block := rows(self, index)).numel()) or block)
     x, y, _, _ = labelled(4, 1000, 1000)
@@ -138,6 +142,8 @@ class TestBadInput:
             ({"x": X[:0]}, "x: got no points"),
             ({"y": Y * float("nan")}, "y: got nan in point 0, allowed are finite coordinates"),
             ({"y": Y[:, :2]}, "y: got points of dimension 2, allowed is 4"),
+            ({"y": Y.to("meta")}, "y: got a tensor on meta, allowed is cpu, where x is"),
+            ({"labels": (LABELS[0], LABELS[1].to("meta")), "table": TABLE}, "labels: got a tensor on meta"),
             ({"a": torch.full((4,), 0.5).double()}, "a: got weights of sum 2"),
             ({"labels": LABELS}, "labels, table: got labels alone"),
             ({"table": TABLE}, "labels, table: got a table alone"),

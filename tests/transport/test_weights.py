@@ -140,7 +140,7 @@ class TestCurvature:
             assert best_weights(torch.full((8,), 5.0).double(), far).status == "local"
 
     def test_too_few_iterations_are_named(self):
-        w, matrix, _ = hull(12, 4)
+        w, matrix, _ = hull(13, 4)
         assert best_weights(w, matrix, max_iterations=1).status == "not converged"
 
 
