@@ -1,6 +1,7 @@
 """The two live views of the dataset-geodesics explorers, and what is sent to them: bytes that the browser draws as they are."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lib.figures import SEQUENTIAL
 from lib.transport.labels import LabelledData
 
 FRONT = Path(__file__).parent / "front"
+WORTH_SAYING = 0.02  # seconds; less is what was kept
 
 
 class TriangleView(anywidget.AnyWidget):
@@ -41,6 +43,19 @@ class SamplesView(anywidget.AnyWidget):
     frame = t.Dict().tag(sync=True)
     busy = t.Bool(False).tag(sync=True)
     note = t.Unicode("").tag(sync=True)
+
+    def attempt(self, act: Callable[[], None], what: str, show: Callable[[Sequence[Readout]], None]) -> None:
+        """Do what may take a while, then show it: with how long `what` took, or with why it cannot be."""
+        since = time.perf_counter()
+        try:
+            act()
+            took = time.perf_counter() - since
+            self.note = f"{what} in {took:.2f} s" if took >= WORTH_SAYING else ""
+            show([])
+        except (ValueError, RuntimeError) as error:
+            show([Readout("cannot be shown", str(error), warn=True)])
+        finally:
+            self.busy = False
 
 
 class Canvas:

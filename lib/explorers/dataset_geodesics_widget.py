@@ -1,7 +1,6 @@
 """Wiring of the simplex explorer: controls and the triangle change the state, the state is drawn. No method in here."""
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,7 +24,6 @@ from lib.explorers.dataset_geodesics_view import (
 from lib.explorers.display import show
 
 PLAY_STEPS = 40
-WORTH_SAYING = 0.02  # seconds; less is what was kept, or weights alone
 
 
 class SimplexExplorer:
@@ -87,20 +85,15 @@ class SimplexExplorer:
         """Go to another state. One that cannot be is named below the read-outs, and the explorer stays where it was."""
         if self._busy:
             return
-        since = time.perf_counter()
-        try:
+
+        def act() -> None:
             wanted = change()
             method.check(self.scene, wanted)
             self.samples.busy = method.is_new(self.state, wanted)
             method.stage(self.scene, wanted)
-            took = time.perf_counter() - since
-            self.samples.note = f"couplings and maps made in {took:.2f} s" if took >= WORTH_SAYING else ""
             self.state = wanted
-            self._show()
-        except (ValueError, RuntimeError) as error:
-            self._show([Readout("cannot be shown", str(error), warn=True)])
-        finally:
-            self.samples.busy = False
+
+        self.samples.attempt(act, "couplings and maps made", self._show)
 
     def measure(self) -> None:
         """Measure the exact distance at the present point; the number is shown until anything but the background changes."""

@@ -1,6 +1,5 @@
 """Wiring of the explorer of a path between two data sets: controls change the state, the state is drawn."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,6 @@ from lib.explorers.dataset_path_chart import draw_path_still, speed_svg
 from lib.explorers.display import show
 
 PLAY_MS, PLAY_STEPS = 80, 50
-WORTH_SAYING = 0.02  # seconds; less is what was kept
 
 
 class PathExplorer:
@@ -47,19 +45,15 @@ class PathExplorer:
         """Change the state. One that cannot be is named below the read-outs, and the explorer stays where it was."""
         if self._busy:
             return
-        since, wanted = time.perf_counter(), replace(self.state, **changes)
-        try:
+
+        def act() -> None:
+            wanted = replace(self.state, **changes)
             check_path(self.scene, wanted)
             self.samples.busy = set(changes) != {"t"}
             pair_of(self.scene, wanted)
-            took = time.perf_counter() - since
-            self.samples.note = f"coupling and ten distances in {took:.2f} s" if took >= WORTH_SAYING else ""
             self.state = wanted
-            self._show()
-        except (ValueError, RuntimeError) as error:
-            self._show([Readout("cannot be shown", str(error), warn=True)])
-        finally:
-            self.samples.busy = False
+
+        self.samples.attempt(act, "coupling and ten distances", self._show)
 
     def _show(self, more: Sequence[Readout] = ()) -> None:
         self._busy = True

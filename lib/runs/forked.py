@@ -106,6 +106,8 @@ def _be_a_kernel(arguments: list[str], env: dict[str, str], cwd: str) -> None:
     fresh_randomness()
     sys.argv = ["ipykernel_launcher", *arguments]
     IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    # Its own way to close waits for threads that may wait for each other, up to ten seconds; the process ends here anyway.
+    atexit.unregister(IPKernelApp.instance().close)
 
 
 def call_process(name: str) -> None:

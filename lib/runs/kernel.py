@@ -23,6 +23,7 @@ from lib.runs.forked import ForkedKernel
 
 FOLDER = "studies-kernel-"
 SETTLED_S = 10.0  # a folder younger than this may not have its lock yet
+BIND_S = 60.0  # for a kernel to open its sockets before jupyter_client's own way of waiting takes over
 LEAVE_S = 2.0  # for a kernel to end before jupyter_client's own way of waiting, and of killing, takes over
 
 
@@ -49,11 +50,12 @@ class PromptClient(AsyncKernelClient):
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Ask until the kernel answers on shell and is heard on iopub. Raises RuntimeError as the base does."""
-        asked, deadline = set[str](), time.monotonic() + (timeout or math.inf)
+        asked, deadline, listen_s = set[str](), time.monotonic() + (timeout or math.inf), 0.01
         while True:
             asked.add(self.kernel_info())
-            if await self._answered() and await self._idle_after(asked):
+            if await self._answered() and await self._idle_after(asked, listen_s):
                 return
+            listen_s = min(2 * listen_s, 0.2)
             if not await self.is_alive():
                 raise RuntimeError("Kernel died before replying to kernel_info")
             if time.monotonic() > deadline:
@@ -67,11 +69,11 @@ class PromptClient(AsyncKernelClient):
                 return True
         return False
 
-    async def _idle_after(self, asked: set[str]) -> bool:
+    async def _idle_after(self, asked: set[str], listen_s: float) -> bool:
         """Whether iopub says that one of our questions is dealt with: what was said before is then out of the way."""
         with contextlib.suppress(Empty):
             while True:
-                said = await self.iopub_channel.get_msg(timeout=0.2)
+                said = await self.iopub_channel.get_msg(timeout=listen_s)
                 if said["parent_header"].get("msg_id") in asked and said["content"].get("execution_state") == "idle":
                     return True
         return False  # the kernel spoke before our ear was there
@@ -103,6 +105,24 @@ class RunKernelManager(AsyncKernelManager):
         if self.waiting is not None:
             self.provisioner = ForkedProvisioner(kernel_id="forked", kernel_spec=KernelSpec(), parent=self)
         RunKernelManager.latest = self
+
+    async def _async_post_start_kernel(self, **kw: Any) -> None:
+        """Wait until the sockets are there: who connects to one that is not tries again only a tenth of a second later."""
+        sockets = [Path(f"{self.ip}-{port}") for port in self.ports]
+        patience = time.monotonic() + (BIND_S if self.transport == "ipc" else 0.0)
+        while time.monotonic() < patience and not all(socket.exists() for socket in sockets) and await self.is_alive():
+            await asyncio.sleep(0.002)
+        await super()._async_post_start_kernel(**kw)
+
+    post_start_kernel = _async_post_start_kernel
+
+    async def _async_interrupt_kernel(self) -> None:
+        """Not as part of a shutdown, where jupyter_client interrupts first: the cells are over by then, and a kernel that
+        is just putting its last reply away may lose its ear for the request to end."""
+        if not self.shutting_down:
+            await super()._async_interrupt_kernel()
+
+    interrupt_kernel = _async_interrupt_kernel
 
     def cleanup_connection_file(self) -> None:
         """Remove the private folder with everything in it."""

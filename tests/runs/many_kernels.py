@@ -1,4 +1,6 @@
-"""Start many kernels, in a row or all at once: `python many_kernels.py row 200`. Prints how many computed 6 * 7."""
+"""Start many kernels, in a row, all at once, or all at once with a word that is lost: `python many_kernels.py row 200`.
+
+Prints how many computed 6 * 7 and then ended by themselves when asked to, without a signal."""
 
 import asyncio
 import os
@@ -7,8 +9,20 @@ import sys
 from lib.runs.forked import ForkedKernel
 from lib.runs.kernel import RunKernelManager
 
+LOST_WORD = """
+import ipykernel.iostream, threading, time
+Delivery = ipykernel.iostream.IOPubThread
+def late(self, word, thread=threading.current_thread, wait=time.sleep, schedule=Delivery.schedule):
+    if thread().name == "Control":
+        wait(0.3)
+        self._events.append(word)
+    else:
+        schedule(self, word)
+Delivery.schedule = late
+"""
 
-async def compute(kernel):
+
+async def compute(kernel, first=""):
     """Let the forked process become a kernel, ask it something, and end it."""
     RunKernelManager.waiting = kernel
     manager = RunKernelManager()
@@ -17,11 +31,12 @@ async def compute(kernel):
     client.start_channels()
     try:
         await client.wait_for_ready(timeout=100)
-        reply = await client.execute("answer = 6 * 7", user_expressions={"answer": "answer"}, reply=True, timeout=60)
-        return reply["content"]["user_expressions"]["answer"]["data"]["text/plain"] == "42"
+        reply = await client.execute(f"{first}\nanswer = 6 * 7", user_expressions={"answer": "answer"}, reply=True, timeout=60)
+        right = reply["content"]["user_expressions"]["answer"]["data"]["text/plain"] == "42"
     finally:
         client.stop_channels()
         await manager.shutdown_kernel()
+    return right and kernel.returncode == 0
 
 
 def in_a_row(count):
@@ -39,12 +54,16 @@ def in_a_row(count):
     return good
 
 
-async def at_once(kernels):
-    return sum(await asyncio.gather(*(compute(kernel) for kernel in kernels)))
+async def at_once(kernels, first=""):
+    return sum(await asyncio.gather(*(compute(kernel, first) for kernel in kernels)))
 
 
 if __name__ == "__main__":
     import ipykernel.kernelapp  # noqa: F401 - what a template would have imported
 
     how, count = sys.argv[1], int(sys.argv[2])
-    print(in_a_row(count) if how == "row" else asyncio.run(at_once([ForkedKernel(lambda: None) for _ in range(count)])))
+    if how == "row":
+        print(in_a_row(count))
+    else:
+        kernels = [ForkedKernel(lambda: None) for _ in range(count)]
+        print(asyncio.run(at_once(kernels, LOST_WORD if how == "lost-word" else "")))
