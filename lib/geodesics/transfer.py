@@ -82,7 +82,7 @@ class Setup:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One repeat before any training: what was drawn, the hull(s), and the data of every arm and grid point."""
+    """One repeat before any training: what was drawn, the hull(s), the data of every arm, and the grid of weights (float64)."""
 
     episode: Episode
     hull: Hull
@@ -93,7 +93,7 @@ class Trial:
     @property
     def sets(self) -> list[SoftCloud]:
         """The arms' data, then those of the grid."""
-        return [*self.arms.values(), *(self.hull.at(weights) for weights in self.grid)]
+        return [*self.arms.values(), *(self.hull.at(weights) for weights in self.grid.to(self.hull.metric.linear))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def make_trial(setup: Setup, seeds: Seeds, device: torch.device) -> Trial:
         maps = neural_maps(base, sources, hull.table, setup.settings, how, seeds=seeds.child("neural"))
         neural = hull_of_maps(hull.base, hull.sources, maps, hull.table, hull.distances, setup.settings)
     grid = simplex_grid(len(sources), setup.segments) if setup.segments else torch.empty(0, len(sources), dtype=torch.float64)
-    return Trial(episode, hull, neural, pretraining_sets(episode, hull, seeds, neural), grid.to(hull.metric.linear))
+    return Trial(episode, hull, neural, pretraining_sets(episode, hull, seeds, neural), grid)
 
 
 def pretrained(setup: Setup, trial: Trial, seeds: Seeds) -> Population:
@@ -201,5 +201,5 @@ def _arm_rows(repeat: int, trial: Trial, accuracy: Float[Tensor, "S"], test: Lab
 
 def _grid_rows(repeat: int, trial: Trial, accuracy: Float[Tensor, "G"]) -> pd.DataFrame:
     weights = {f"a{i + 1}": trial.grid[:, i].tolist() for i in range(trial.grid.shape[1])}
-    distance = trial.hull.metric.distance(trial.grid).tolist()
+    distance = trial.hull.metric.distance(trial.grid.to(trial.hull.metric.linear)).tolist()
     return pd.DataFrame({"repeat": repeat, **weights, "distance": distance, "accuracy": accuracy.tolist()})

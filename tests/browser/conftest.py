@@ -70,7 +70,7 @@ def notebook(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def served(notebook, tmp_path_factory):
-    """Start a server for the notebook's folder: served("jupyterlab") or served("voila") gives its address."""
+    """Start a server for a notebook's folder: served("jupyterlab") or served("voila") gives its address."""
     running = []
     home = tmp_path_factory.mktemp("jupyter")
     for name, values in SETTINGS.items():
@@ -80,7 +80,7 @@ def served(notebook, tmp_path_factory):
     private = {f"JUPYTER_{room}_DIR": str(home / room.lower()) for room in ("CONFIG", "DATA", "RUNTIME")}
     env = os.environ | private | {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
 
-    def start(program):
+    def start(program, notebook=notebook):
         port = free_port()
         words = {
             "jupyterlab": [

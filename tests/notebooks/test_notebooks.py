@@ -102,7 +102,16 @@ GATES = {
         "pairs/gain_ood": (0, 100),
         "distances/correlation": (0, 1),
         "e_far-d_far/id_test": (-1, 1),
-    }
+    },
+    "dataset-geodesics": {
+        "toy/relative_error": (-1, 0.05),
+        "toy/uniform_excess": (0, 10),
+        "speed/worst_deviation": (-1, 1e-6),
+        "shift/smallest_increase": (0, 100),
+        "shift/renamed": (-1, 1e-8),
+        "geodesic-few_shot": (0, 100),
+        "geodesic-mixup": (-1, 100),
+    },
 }
 
 
