@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy
 
 DIGITS = tuple("0123456789")
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+SYLLABLES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")  # of the hiragana signs in KMNIST
 GARMENTS = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -64,15 +66,19 @@ def _idx(path: Path) -> "numpy.ndarray":
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
 
 
-def read_hub_garments(splits: "datasets.DatasetDict") -> "datasets.DatasetDict":
-    """Fashion-MNIST as the Hub stores it (PNG images): the same splits, columns and bytes as the IDX files give."""
+def read_hub_images(splits: "datasets.DatasetDict", classes: Sequence[str], transposed: bool = False) -> "datasets.DatasetDict":
+    """Grey images as the Hub stores them (PNG): the splits, columns and bytes that IDX files of the same data give.
+
+    `transposed`: rows and columns are swapped in the source, as in EMNIST's own files, and are swapped back.
+    """
     import numpy as np
 
-    decoded = {
-        name: (np.stack([np.asarray(image) for image in split["image"]]), np.asarray(split["label"], dtype="int64"))
-        for name, split in splits.items()
-    }
-    return image_splits(decoded, GARMENTS)
+    decoded = {}
+    for name, split in splits.items():
+        images = np.stack([np.asarray(image) for image in split["image"]])
+        upright = images.swapaxes(1, 2) if transposed else images
+        decoded[name] = (np.ascontiguousarray(upright), np.asarray(split["label"], dtype="int64"))
+    return image_splits(decoded, classes)
 
 
 def as_stored(splits: "datasets.DatasetDict") -> "datasets.DatasetDict":

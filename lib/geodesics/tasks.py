@@ -1,4 +1,4 @@
-"""Transfer tasks on real images of 8 x 8 grey levels: a target with few labels, and sources with label sets of their own."""
+"""Transfer tasks on real images of grey levels: a target with few labels, and sources with label sets of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lib.data import make_domain, split_indices, tensors
 from lib.seeds import Seeds
 from lib.transport.labels import LabelledData, labelled
 
-SIDE = 8
+SIDE = 8  # pixels of scikit-learn's digits, to which the other collections are brought
 INK = 0.1  # grey level from which a pixel belongs to the picture
 PARTS = {"target": 0.3, "validation": 0.15, "test": 0.2, "source": 0.35}  # of every data set, so that no image plays two parts
 ALL = tuple(range(10))
@@ -29,10 +29,11 @@ class View:
 
 @dataclass(frozen=True)
 class Task:
-    """A target view and the named source views from which to transfer to it."""
+    """A target view and the named source views from which to transfer to it, all seen at `side` x `side` pixels."""
 
     target: View
     sources: Mapping[str, View]
+    side: int = SIDE
 
 
 LOW, HIGH = ALL[:5], ALL[5:]
@@ -89,6 +90,16 @@ TASKS: Mapping[str, Task] = {
             "inverted": View("mnist-5k", ALL, ("invert",)),
         },
     ),
+    # The paper's collections and its size. (In place of USPS, of which no pinned copy was found, stands KMNIST.)
+    "mnist-from-all": Task(
+        View("mnist"),
+        {
+            "letters": View("emnist-letters", tuple(range(26))),
+            "fashion": View("fashion-mnist"),
+            "hiragana": View("kmnist"),
+        },
+        side=32,
+    ),
 }
 
 
@@ -97,7 +108,7 @@ class Episode:
     """One draw of a task: all that a method may see.
 
     `few`: the labelled target images, k of each class. `pool` [n, 64]: target images without labels. `sources`: labelled.
-    Features are rows of 64 grey levels in 0..1. The images to score on are elsewhere: see `evaluation_set`.
+    Features are rows of side^2 grey levels in 0..1. The images to score on are elsewhere: see `evaluation_set`.
     """
 
     few: LabelledData
@@ -123,7 +134,7 @@ def draw_episode(task: Task, seeds: Seeds, *, shots: int, pool_size: int, source
     renumbered from 0 within each source, and stay apart: equal names of two sources are two classes.
     Errors: ValueError where there are too few target images; as `lib.data.tensors` where the data cannot be read.
     """
-    images, labels = _part(task.target, "target")
+    images, labels = _part(task.target, "target", task.side)
     order = torch.from_numpy(seeds.child("target").numpy().permutation(len(labels)))
     few = torch.cat([order[labels[order] == c][:shots] for c in labels.unique()])
     rest = order[~torch.isin(order, few)][:pool_size]
@@ -132,7 +143,7 @@ def draw_episode(task: Task, seeds: Seeds, *, shots: int, pool_size: int, source
         raise ValueError(f"shots, pool_size: {task.target.dataset} has {len(labels)} target images, asked were {needed}")
     sources = {}
     for name, view in task.sources.items():
-        x, y = _part(view, "source")
+        x, y = _part(view, "source", task.side)
         size = min(source_size, len(y))
         rows = split_indices(len(y), {"source": size}, seeds.child("source", name), stratify=y)["source"]
         sources[name] = labelled(x[rows].to(device), y[rows])
@@ -146,13 +157,13 @@ def evaluation_set(task: Task, part: str, device: torch.device) -> LabelledData:
     """
     if part not in ("test", "validation"):
         raise ValueError(f"part: got {part!r}, allowed are test, validation")
-    images, labels = _part(task.target, part)
+    images, labels = _part(task.target, part, task.side)
     return labelled(images.to(device), labels)
 
 
-def _part(view: View, part: str) -> tuple[Float[Tensor, "n d"], Int[Tensor, "n"]]:
+def _part(view: View, part: str, side: int) -> tuple[Float[Tensor, "n d"], Int[Tensor, "n"]]:
     """Flat images and labels of one part of a view."""
-    images, labels, parts = _small_images(view.dataset)
+    images, labels, parts = _sized_images(view.dataset, side)
     rows = parts[part][torch.isin(labels[parts[part]], torch.tensor(view.classes))]
     images = images[rows]
     for domain in view.domains:
@@ -161,14 +172,21 @@ def _part(view: View, part: str) -> tuple[Float[Tensor, "n d"], Int[Tensor, "n"]
 
 
 @lru_cache(maxsize=4)
-def _small_images(dataset: str) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """A data set at 8 x 8, and its division into parts, which no seed of a study changes."""
-    images, labels = tensors(dataset, split="train" if dataset == "fashion-mnist" else None)
-    if dataset == "fashion-mnist":  # as many as MNIST has here
+def _sized_images(dataset: str, side: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """A data set at side x side, and its division into parts, which no seed of a study changes."""
+    images, labels = tensors(dataset, split="train")
+    if side == SIDE and dataset == "fashion-mnist":  # as many as MNIST has here
         rows = split_indices(len(labels), {"some": 5000}, Seeds(0).child("fashion-mnist"), stratify=labels)["some"]
         images, labels = images[rows], labels[rows]
     parts = split_indices(len(labels), PARTS, Seeds(0).child("parts", dataset), stratify=labels)
-    return (images if images.shape[1] == SIDE else shrink(images)), labels, parts
+    if images.shape[1] != side:
+        images = shrink(images) if side == SIDE else resized(images, side)
+    return images, labels, parts
+
+
+def resized(images: Float[Tensor, "n h w"], side: int) -> Float[Tensor, "n s s"]:
+    """Images at side x side by bilinear interpolation."""
+    return torch.nn.functional.interpolate(images[:, None], size=(side, side), mode="bilinear", align_corners=False)[:, 0]
 
 
 def shrink(images: Float[Tensor, "n h w"]) -> Float[Tensor, "n 8 8"]:

@@ -10,14 +10,14 @@ from lib.studies.study import Expected, Study
 class Params(StudyParams):
     """Parameters of the study; the defaults are the quick size."""
 
-    task: Literal["mnist-from-digits", "digits-from-thirds", "rotated-digits", "mnist", "digits", "fashion"] = param(
-        "mnist-from-digits", "target and sources: MNIST from parts of the digits, turned digits, or a whole collection"
+    task: Literal["mnist-from-digits", "digits-from-thirds", "rotated-digits", "mnist", "digits", "fashion", "mnist-from-all"] = (
+        param("mnist-from-digits", "target and sources; mnist-from-all is the paper's size and needs the Hugging Face hub")
     )
     shots: int = param(5, "labelled target images of each class", ge=1, le=50)
     pool_size: int = param(450, "target images without labels", "images", ge=20, le=50_000)
     source_size: int = param(500, "images of each source, at most", "images", ge=50, le=50_000)
     lam_x: float = param(1.0, "weight of the features in the cost", ge=0.001, le=1000)
-    lam_y: float = param(1.0, "weight of the label distances in the cost", ge=0.001, le=1000)
+    lam_y: float = param(1.0, "weight of the label distances in the cost", ge=0.01, le=100)
     label_method: Literal["gaussian", "exact", "bound", "means"] = param("gaussian", "how far two classes are apart")
     projection: Literal["barycentric", "hard"] = param(
         "barycentric", "where a coupling sends a point: to a mean, or to one point"

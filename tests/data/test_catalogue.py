@@ -11,7 +11,8 @@ from lib.data.sources import Deb, Hub, Wheel
 
 def test_every_entry_states_its_facts():
     entries = catalogue()
-    assert [entry.name for entry in entries] == ["digits", "mnist-5k", "fashion-mnist", "office-home"]
+    names = ["digits", "mnist-5k", "fashion-mnist", "office-home", "mnist", "kmnist", "emnist-letters"]
+    assert [entry.name for entry in entries] == names
     for entry in entries:
         assert entry.description
         assert entry.version
@@ -42,7 +43,7 @@ def test_quick_data_needs_no_particular_platform():
 
 @pytest.mark.parametrize("ask", [load, status])
 def test_an_unknown_name_lists_the_valid_ones(ask):
-    with pytest.raises(ValueError, match=r"'minst', allowed are digits, mnist-5k, fashion-mnist, office-home"):
+    with pytest.raises(ValueError, match=r"'minst', allowed are digits, mnist-5k, fashion-mnist, office-home, mnist, "):
         ask("minst")
 
 

@@ -22,7 +22,7 @@ from lib.data.cache import open_entry, origin_of
 from lib.data.columns import content_sha256, numbers
 from lib.data.fetching import _gathered, run_watched
 from lib.data.loading import load_entry
-from lib.data.readers import image_splits, read_hub_garments, read_idx_garments
+from lib.data.readers import image_splits, read_hub_images, read_idx_garments
 from lib.data.sources import Deb, Library, Wheel
 
 
@@ -260,7 +260,9 @@ def test_the_hub_form_gives_the_same_numbers_as_the_files(garments):
         for name, (images, labels) in garments.items()
     })  # fmt: skip
     direct = image_splits({name: (images, labels.astype("int64")) for name, (images, labels) in garments.items()}, "0123456789")
-    assert content_sha256(read_hub_garments(as_on_hub)) == content_sha256(direct)
+    assert content_sha256(read_hub_images(as_on_hub, "0123456789")) == content_sha256(direct)
+    turned = read_hub_images(as_on_hub, "0123456789", transposed=True)
+    assert np.array_equal(numbers(turned["test"], "image"), garments["test"][0].swapaxes(1, 2))
 
 
 def test_wheels_say_how_to_get_them():
