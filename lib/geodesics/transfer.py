@@ -1,6 +1,6 @@
 """The transfer experiment: pretrain one student on each arm's data, give it a new last layer, tune it on few shots, test it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -16,7 +16,6 @@ from lib.geodesics.hull import Hull, build_hull, hull_of_maps
 from lib.geodesics.neural_map import NeuralSettings, neural_maps
 from lib.geodesics.tasks import TASKS, Episode, draw_episode, evaluation_set, nearest_labels
 from lib.nets import MLP, Params
-from lib.parallel import imap
 from lib.population import Hyperparameters, Population, evaluate, train
 from lib.seeds import Seeds
 from lib.transport.dataset_distance import Settings
@@ -24,7 +23,7 @@ from lib.transport.geodesics import SoftCloud
 from lib.transport.labels import LabelledData
 from lib.transport.weights import simplex_grid
 
-Progress = Callable[[int, int], None]
+Mapped = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -107,18 +106,14 @@ class Transfer:
     trials: tuple[Trial, ...]
 
 
-def run_transfer(setup: Setup, seeds: Seeds, progress: Progress | None = None, scheduler: str | None = None) -> Transfer:
+def run_transfer(setup: Setup, seeds: Seeds, mapped: Mapped = map) -> Transfer:
     """The whole experiment: in every repeat all students of all arms as one population, then one look at the test set.
 
     Every student takes the same number of steps of the same size from the same start (one start a repeat), the few-shot
-    arm too: it is pretrained on its few shots. `progress(done, total)` counts repeats; `scheduler`: see `imap`.
+    arm too: it is pretrained on its few shots. `mapped(function, repeats)` computes the repeats, such as on a cluster.
     Errors: ValueError as the pieces raise; RuntimeError naming the student whose training diverged.
     """
-    found = []
-    for one in imap(partial(run_repeat, setup=setup, seeds=seeds), range(setup.repeats), scheduler):
-        found.append(one)
-        if progress is not None:
-            progress(len(found), setup.repeats)
+    found = list(mapped(partial(run_repeat, setup=setup, seeds=seeds), range(setup.repeats)))
     arms, grid = (pd.concat([getattr(one, name) for one in found], ignore_index=True) for name in ("arms", "grid"))
     return Transfer(arms, grid, tuple(trial for one in found for trial in one.trials))
 
@@ -136,10 +131,15 @@ def run_repeat(repeat: int, setup: Setup, seeds: Seeds) -> Transfer:
     return Transfer(_arm_rows(repeat, trial, accuracy, test), grid, (trial,))
 
 
+def drawn_episode(setup: Setup, seeds: Seeds, device: torch.device) -> Episode:
+    """The task as the repeat that `seeds` belong to sees it."""
+    sizes = {name: getattr(setup, name) for name in ("shots", "pool_size", "source_size")}
+    return draw_episode(TASKS[setup.task], seeds.child("data"), **sizes, device=device)
+
+
 def make_trial(setup: Setup, seeds: Seeds, device: torch.device) -> Trial:
     """Draw the task once, build its hull (and the neural one), and lay out the arms. No test image is read."""
-    sizes = {name: getattr(setup, name) for name in ("shots", "pool_size", "source_size")}
-    episode = draw_episode(TASKS[setup.task], seeds.child("data"), **sizes, device=device)
+    episode = drawn_episode(setup, seeds, device)
     base, sources = episode.base, list(episode.sources.values())
     hull = build_hull(base, sources, setup.settings, method=setup.projection)
     neural = None

@@ -32,7 +32,7 @@ class Params(StudyParams):
     tune_steps: int = param(200, "fine-tuning steps on the few labelled images", ge=1, le=100_000)
     tune_rate: float = param(0.001, "learning rate of fine-tuning", gt=0, le=1)
     segments: int = param(6, "segments along an edge of the triangle of weights", ge=1, le=12)
-    repeats: int = param(5, "independent draws of the task", ge=1, le=64)
+    repeats: int = param(8, "independent draws of the task", ge=1, le=128)
     toy_points: int = param(500, "points in each set of the toy", ge=12, le=5000)
     check_points: int = param(150, "images in the checks of speed and shifts", ge=20, le=1000)
     members_at_once: int = param(256, "students trained as one program; fewer need less memory", ge=1, le=1024)
