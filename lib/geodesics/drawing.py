@@ -82,7 +82,7 @@ def draw_couplings(trial: Trial) -> Figure:
     base, found = trial.episode.base, trial.hull.distances
     fig, axes = plt.subplots(1, len(found), figsize=(3.5 * len(found), 3.6), squeeze=False)
     for ax, distance, (name, source) in zip(axes[0], found, trial.episode.sources.items(), strict=True):
-        mass = distance.left.one_hot.T @ distance.coupling.plan.to(distance.left.features) @ distance.right.one_hot
+        mass = distance.left.one_hot.T @ (distance.coupling.plan.to(distance.left.features) @ distance.right.one_hot)
         share = (mass / mass.sum(1, keepdim=True)).cpu().numpy()
         names = {"xticklabels": source.names, "yticklabels": base.names}
         sns.heatmap(share, ax=ax, cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, **names)

@@ -33,6 +33,17 @@ class Certificate:
         return self.converged and math.isfinite(self.gap) and math.isfinite(self.marginal_violation)
 
 
+def plan_entries(plan: Float[Tensor, "n m"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"], Float[Tensor, " k"]]:
+    """Rows, columns and masses of the positive entries of a dense or sparse COO plan, row by row."""
+    if plan.is_sparse:
+        plan = plan.coalesce()
+        held = plan.values() > 0
+        rows, columns = plan.indices()[:, held]
+        return rows, columns, plan.values()[held]
+    rows, columns = (plan > 0).nonzero(as_tuple=True)
+    return rows, columns, plan[rows, columns]
+
+
 @dataclass(frozen=True, eq=False)
 class Coupling:
     """A transport plan between n and m weighted points.
@@ -49,11 +60,7 @@ class Coupling:
 
     def sparse(self) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"], Float[Tensor, " k"]]:
         """Rows, columns and masses of the plan's positive entries, row by row."""
-        if self.plan.is_sparse:
-            plan = self.plan.coalesce()
-            return plan.indices()[0], plan.indices()[1], plan.values()
-        rows, columns = (self.plan > 0).nonzero(as_tuple=True)
-        return rows, columns, self.plan[rows, columns]
+        return plan_entries(self.plan)
 
     def row_conditional(self) -> Float[Tensor, "n m"]:
         """The law of j given i: rows of the plan, each divided by its sum; sparse where the plan is.

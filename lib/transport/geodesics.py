@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lib.seeds import Seeds
+from lib.transport.certificates import plan_entries
 from lib.transport.labels import LabelledData
 from lib.transport.weights import check_weights
 
@@ -56,12 +57,12 @@ def project(plan: Float[Tensor, "n m"], cloud: SoftCloud, method: str = "barycen
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, allowed are {', '.join(METHODS)}")
     check_plan(plan, plan.shape[0], len(cloud))
-    rows = plan.sum(1, keepdim=True)
-    mass = (rows / rows.sum()).squeeze(1).to(cloud.features)
+    rows = _row_sums(plan)
+    mass = (rows / rows.sum()).to(cloud.features)
     if method == "hard":
-        to = plan.argmax(1)
+        to = _fullest(plan)
         return SoftCloud(cloud.features[to], cloud.labels[to], mass, cloud.blocks)
-    share = (plan / rows).to(cloud.features)
+    share = (plan * (1 / rows).unsqueeze(1) if plan.is_sparse else plan / rows.unsqueeze(1)).to(cloud.features)
     return SoftCloud(share @ cloud.features, share @ cloud.labels, mass, cloud.blocks)
 
 
@@ -90,8 +91,8 @@ def displacement(left: SoftCloud, right: SoftCloud, plan: Float[Tensor, "n m"], 
         raise ValueError(f"t: got {t}, allowed is 0 to 1")
     check_plan(plan, len(left), len(right))
     _check_dimensions((left, right))
-    j, k = plan.nonzero(as_tuple=True)
-    mass = (plan[j, k] / plan.sum()).to(left.features)
+    j, k, mass = plan_entries(plan)
+    mass = (mass / mass.sum()).to(left.features)
     features = torch.lerp(left.features[j], right.features[k], t)
     labels = torch.cat([(1 - t) * left.labels[j], t * right.labels[k]], dim=1)
     return SoftCloud(features, labels, mass, left.blocks + right.blocks)
@@ -117,16 +118,31 @@ def mixup(clouds: Sequence[SoftCloud], weights: Float[Tensor, "m"], count: int, 
 
 
 def check_plan(plan: Float[Tensor, "n m"], rows: int, columns: int) -> None:
-    """ValueError unless `plan` is [rows, columns], finite and >= 0 with mass in every row."""
+    """ValueError unless `plan`, dense or sparse, is [rows, columns], finite and >= 0 with mass in every row."""
     if plan.shape != (rows, columns):
         raise ValueError(f"plan: got shape {tuple(plan.shape)}, allowed is ({rows}, {columns})")
-    if not plan.isfinite().all():
+    values = plan.coalesce().values() if plan.is_sparse else plan
+    if not values.isfinite().all():
         raise ValueError("plan: got a value that is not finite, allowed are finite numbers >= 0")
-    if plan.numel() == 0 or plan.min() < 0:
-        raise ValueError(f"plan: got {plan.min().item() if plan.numel() else 'no entries'}, allowed are numbers >= 0")
-    empty = (plan.sum(1) == 0).nonzero().flatten()
+    if values.numel() == 0 or values.min() < 0:
+        raise ValueError(f"plan: got {values.min().item() if values.numel() else 'no entries'}, allowed are numbers >= 0")
+    empty = (_row_sums(plan) == 0).nonzero().flatten()
     if len(empty):
         raise ValueError(f"plan: row {empty[0].item()} has no mass, allowed is some in every row")
+
+
+def _row_sums(plan: Float[Tensor, "n m"]) -> Float[Tensor, "n"]:
+    return plan.sum(1).to_dense() if plan.is_sparse else plan.sum(1)
+
+
+def _fullest(plan: Float[Tensor, "n m"]) -> Int[Tensor, "n"]:
+    """The column with most mass in each row, the first of several."""
+    if not plan.is_sparse:
+        return plan.argmax(1)
+    j, k, mass = plan_entries(plan)
+    most = mass.new_zeros(plan.shape[0]).scatter_reduce(0, j, mass, "amax")
+    full = mass == most[j]
+    return k.new_full((plan.shape[0],), plan.shape[1]).scatter_reduce(0, j[full], k[full], "amin")
 
 
 def check_same_base(clouds: Sequence[SoftCloud]) -> None:

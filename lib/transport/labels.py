@@ -120,14 +120,23 @@ def _factorised(labels: Tensor | np.ndarray | Sequence) -> tuple[tuple[Hashable,
     values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if values.ndim != 1:
         raise ValueError(f"labels: got shape {values.shape}, allowed is (n,), one label for each sample")
+    if values.dtype.kind in "USO":  # an array of one of these may have come from labels of several kinds
+        _check_kinds(labels)
     if values.dtype.kind == "f":
-        if not (np.isfinite(values) & (values == np.round(values))).all():
-            raise TypeError("labels: got fractions or not finite numbers, allowed are whole numbers and strings")
+        if not (np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2.0**53)).all():
+            raise TypeError("labels: got fractions, not finite or huge numbers, allowed are whole numbers and strings")
         values = values.astype(np.int64)
     if values.dtype.kind not in "biuUSOT":
         raise TypeError(f"labels: got {values.dtype}, allowed are whole numbers and strings")
     names, numbers = np.unique(values, return_inverse=True)
     return tuple(names.tolist()), numbers.astype(np.int64)
+
+
+def _check_kinds(labels: np.ndarray | Sequence) -> None:
+    """TypeError unless the labels can be sorted among each other, as those of one kind can."""
+    kinds = sorted({"number" if isinstance(label, int | float | np.number) else type(label).__name__ for label in labels})
+    if len(kinds) > 1:
+        raise TypeError(f"labels: got {' and '.join(kinds)} among each other, allowed are labels of one kind")
 
 
 def _check_weights(weights: Tensor, features: Tensor, labels: Tensor, names: tuple[Hashable, ...]) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from lib.data import tensors
 from lib.geodesics import checks, drawing, measures
 from lib.geodesics.arms import FEW, GEODESIC, MIXUP, NEAREST, SUBPOOL, UNIFORM, UNION
 from lib.geodesics.scores import arm_summary
@@ -72,6 +73,14 @@ class TestShifts:
         found = checks.shift_distances(data, (0.0, 10.0, 20.0, 30.0), SIDE, Settings())
         assert found[0].item() == pytest.approx(0, abs=1e-12)
         assert (found.diff() > 0).all()
+
+    def test_real_digits_move_away_as_they_turn_and_their_names_do_not_matter(self):
+        features, labels = tensors("digits")
+        data = labelled(features[:150].flatten(1).double(), labels[:150])
+        found = checks.shift_distances(data, (0.0, 10.0, 20.0, 30.0), SIDE, Settings())
+        assert found[0].item() == pytest.approx(0, abs=1e-12)
+        assert (found.diff() > 0).all()
+        assert checks.relabelled_distance(data, Settings()) == pytest.approx(0, abs=1e-9)
 
     def test_names_do_not_matter(self):
         assert checks.relabelled_distance(images(), Settings()) == pytest.approx(0, abs=1e-9)

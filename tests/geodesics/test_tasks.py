@@ -6,7 +6,10 @@ import torch
 from lib.data import status, tensors
 from lib.geodesics import tasks
 from lib.geodesics.tasks import PARTS, SIDE, TASKS, View, _part, draw_episode, evaluation_set, nearest_labels, resized, shrink
+from lib.geodesics.transfer import Setup, run_repeat
 from lib.seeds import Seeds
+from lib.studies import find
+from lib.transport import dataset_distance as dataset_distance_module
 
 CPU = torch.device("cpu")
 SIZES = {"shots": 5, "pool_size": 100, "source_size": 120, "device": CPU}
@@ -24,6 +27,29 @@ def episode():
     return draw_episode(TASKS["mnist-from-digits"], Seeds(0), **SIZES)
 
 
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Small real images of the same shape in the places of the hub's collections."""
+    images, labels = tensors("mnist-5k")
+    monkeypatch.setattr(tasks, "tensors", lambda name, split: (images[::5], labels[::5]))
+    tasks._sized_images.cache_clear()
+    yield
+    tasks._sized_images.cache_clear()
+
+
+class TestPaperSize:
+    @pytest.mark.parametrize("large", [10**9, 10], ids=["few pairs", "as many pairs as there"])
+    def test_starts(self, stand_ins, monkeypatch, large):
+        """Its first steps, on stand-ins; its 10,000 x 10,000 pairs are above LARGE."""
+        paper = find("dataset-geodesics").size_params("paper").model_dump()
+        assert (paper["pool_size"] + 10 * paper["shots"]) * paper["source_size"] > dataset_distance_module.LARGE
+        monkeypatch.setattr(dataset_distance_module, "LARGE", large)
+        first = {"neural_steps": 1, "steps": 2, "tune_steps": 1, "width": 16, "repeats": 1, "pool_size": 50, "device": "cpu"}
+        found = run_repeat(0, Setup.of(paper | first), Seeds(0))
+        assert found.arms["accuracy"].between(0, 100).all()
+        assert len(found.grid) == 28
+
+
 class TestEveryTask:
     @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in TASKS if name != LARGE])
     def test_draws_comparable_images(self, name):
@@ -39,16 +65,9 @@ class TestEveryTask:
         widths = [source.classes for source in episode.sources.values()]
         assert widths == [len(view.classes) for view in TASKS[name].sources.values()]
 
-    def test_the_large_one_on_stand_ins(self, monkeypatch):
-        """Small real images of the same shape in the places of the hub's collections."""
-        images, labels = tensors("mnist-5k")
-        monkeypatch.setattr(tasks, "tensors", lambda name, split: (images[::5], labels[::5]))
-        tasks._sized_images.cache_clear()
-        try:
-            episode = draw_episode(TASKS[LARGE], Seeds(0), **SIZES)
-            test = evaluation_set(TASKS[LARGE], "test", CPU)
-        finally:
-            tasks._sized_images.cache_clear()
+    def test_the_large_one_on_stand_ins(self, stand_ins):
+        episode = draw_episode(TASKS[LARGE], Seeds(0), **SIZES)
+        test = evaluation_set(TASKS[LARGE], "test", CPU)
         for data in (episode.few, test, *episode.sources.values()):
             assert data.features.shape[1] == 32 * 32
             assert 0 <= data.features.min() <= data.features.max() <= 1

@@ -6,6 +6,7 @@ import torch
 from lib.geodesics.hull import build_hull, label_table, measured_distance
 from lib.geodesics.toy import HEIGHT, toy
 from lib.seeds import Seeds
+from lib.transport import dataset_distance as dataset_distance_module
 from lib.transport.dataset_distance import Settings
 from lib.transport.geodesics import mixup
 from lib.transport.labels import label_distances, labelled
@@ -124,6 +125,22 @@ class TestHull:
         assert hull.metric.label_parts.abs().max() == 0
         with pytest.warns(UserWarning, match="dropped"), pytest.raises(ValueError, match="two samples or more of every class"):
             build_hull(lonely, sources)
+
+    @pytest.mark.parametrize("method", ["barycentric", "hard"])
+    def test_large_sets_have_the_same_hull(self, monkeypatch, method):
+        """Above LARGE pairs, as at paper size, couplings are sparse."""
+        base, sources = small_sets()
+        dense = build_hull(base, sources, method=method)
+        monkeypatch.setattr(dataset_distance_module, "LARGE", 10)
+        large = build_hull(base, sources, method=method)
+        assert large.distances[0].coupling.plan.is_sparse
+        torch.testing.assert_close(large.metric.squared, dense.metric.squared)
+        torch.testing.assert_close(large.best.weights, dense.best.weights)
+
+    @pytest.mark.parametrize("epsilon", [0.0, -1.0])
+    def test_epsilon_must_be_positive(self, epsilon):
+        with pytest.raises(ValueError, match=f"epsilon: got {epsilon}, allowed are finite numbers > 0"):
+            build_hull(*small_sets(), epsilon=epsilon)
 
     def test_no_sources(self):
         with pytest.raises(ValueError, match="sources: got none"):

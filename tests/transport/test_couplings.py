@@ -1,7 +1,7 @@
 """Laws and known answers of couplings: every solver against POT, scipy, brute force, and its own certificate."""
 
 import warnings
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import ot
@@ -184,6 +184,12 @@ class TestLaws:
     def test_diracs(self):
         assert w2(torch.tensor([[0.0, 0]]).double(), torch.tensor([[3.0, 4]]).double()) == 25
 
+    @LAWS
+    @given(seeds, st.integers(1, 12))
+    def test_a_dirac_sends_its_mass_to_all(self, seed, m):
+        x, y = clouds(seed, 1, m)
+        assert w2(x, y) == pytest.approx(float((x - y).square().sum(1).mean()), rel=1e-13)
+
     def test_a_gaussian_s_linear_image_by_a_positive_matrix_is_its_optimal_image(self):
         x, a = draw(1, 40, 2) - 0.5, torch.tensor([[2.0, 0.5], [0.5, 1]], dtype=torch.float64)
         y = x @ a  # the gradient of a convex function
@@ -257,6 +263,16 @@ class TestEntropic:
         assert values[0] == pytest.approx(float(couple(cost, a, b).value), abs=1e-4)
         assert values[-1] == pytest.approx(float(a @ cost @ b), abs=1e-4)
 
+    @LAWS
+    @given(seeds, sizes, sizes)
+    def test_value_falls_to_the_exact_one_with_epsilon(self, seed, n, m):
+        cost, a, b = problem(seed, n, m)
+        exact_value = float(couple(cost, a, b).value)
+        above = {e: float(couple(cost, a, b, epsilon=e).value) - exact_value for e in (1.0, 0.1, 0.01, 1e-4)}
+        assert all(later <= earlier + 1e-8 for earlier, later in pairwise(above.values()))
+        for epsilon, excess in above.items():  # the mutual information KL(P | a b^T) is at most the entropy of either side
+            assert -1e-8 <= excess <= epsilon * np.log(min(n, m)) + 1e-8
+
     def test_infinite_epsilon_sends_every_point_to_the_mean(self):
         (x, y), how = clouds(0, 10, 12), {"epsilon": 1e8}
         projected = couple(squared_distances(x, y), **how).row_conditional() @ y
@@ -306,6 +322,12 @@ class TestSinkhornDivergence:
         x, y = clouds(0, 8, 8)
         assert float(self.divergence(x, x.flip(0), epsilon=0.1)) == pytest.approx(0, abs=1e-9)
         assert float(self.divergence(x, y, epsilon=0.1)) > 0.01
+
+    @pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan")])
+    def test_epsilon_must_be_positive(self, epsilon):
+        x, y = clouds(0, 3, 4)
+        with pytest.raises(ValueError, match=f"epsilon: got {epsilon}, allowed are finite numbers > 0"):
+            self.divergence(x, y, epsilon=epsilon)
 
     def test_a_translation_costs_its_squared_length_at_every_epsilon(self):
         x, _ = clouds(1, 8, 1)

@@ -15,6 +15,7 @@ import lib.transport.dataset_distance
 from lib.seeds import Seeds
 from lib.transport.dataset_distance import Settings, augmented_features, dataset_distance, ground_cost
 from lib.transport.gaussian import class_gaussians
+from lib.transport.geodesics import project, soft_cloud
 from lib.transport.kernels import squared_distances
 from lib.transport.labels import METHODS, LabelledData, label_distances, labelled
 
@@ -142,6 +143,16 @@ def test_duplicates_change_nothing_in_the_population(counts, others, seed, metho
     assert value(twice, right, **choices) == pytest.approx(expected, rel=1e-10)
     mass = torch.full((len(left.labels),), 1 / len(left.labels), dtype=torch.float64)
     assert value(labelled(left.features, left.labels, mass), right, **choices) == pytest.approx(expected, rel=1e-10)
+
+
+@LAWS
+@given(classes=st.integers(1, 4), others=st.integers(1, 4), seed=st.integers(0, 99), method=st.sampled_from(METHODS))
+def test_classes_that_are_diracs_have_their_points_distances(classes, others, seed, method):
+    """The label term repeats the features': the distance is (lam_x + lam_y) W2^2 of the points."""
+    x, y = (cloud([n], 3, seed, k).features for k, n in enumerate((classes, others)))
+    left, right = (labelled(z.repeat(3, 1), torch.arange(len(z)).repeat(3)) for z in (x, y))
+    expected = 2.5 * ot.emd2([], [], ot.dist(x.numpy(), y.numpy()))
+    assert value(left, right, lam_x=0.5, lam_y=2.0, label_method=method) == pytest.approx(expected, rel=1e-9)
 
 
 def test_weights_are_duplicates():
@@ -283,6 +294,17 @@ def test_gradient_is_that_of_finite_differences(monkeypatch, method):
         return dataset_distance(LabelledData(x, left.labels, left.names), right, Settings(label_method=method), **EXACT).value
 
     assert torch.autograd.gradcheck(distance, left.features.clone().requires_grad_())
+
+
+def test_gradient_of_the_entropic_plan_is_that_of_finite_differences():
+    """Through cost and label distances to the projection, which is what a map between data sets is."""
+    left, right = cloud([3, 4], 2), cloud([3, 2], 2, "right")
+
+    def image(x):
+        found = dataset_distance(LabelledData(x, left.labels, left.names), right, method="entropic", epsilon=0.5)
+        return project(found.coupling.plan, soft_cloud(right)).features
+
+    assert torch.autograd.gradcheck(image, left.features.clone().requires_grad_(), eps=1e-5, atol=1e-6)
 
 
 def test_given_table_stands_in_for_label_distances():
@@ -436,3 +458,5 @@ def test_epsilon_must_be_positive():
     for epsilon in (0.0, -1.0):
         with pytest.raises(ValueError, match="epsilon"):
             dataset_distance(cloud([3]), cloud([3]), method="entropic", epsilon=epsilon)
+        with pytest.raises(ValueError, match=f"epsilon: got {epsilon}"):
+            dataset_distance(cloud([3]), cloud([3]), epsilon=epsilon)

@@ -345,6 +345,15 @@ def test_covariance_with_a_negative_eigenvalue():
         one([[1.0, 0.0], [0.0, -1e-5]])
 
 
+@pytest.mark.parametrize("trace", [1e-6, 1.0, 1e6])
+def test_what_counts_as_rounding_is_a_millionth_of_the_trace(trace):
+    below, above = (torch.diag(torch.tensor([trace, -part * trace], dtype=torch.float64))[None] for part in (2e-6, 5e-7))
+    mean = torch.zeros(1, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"covariances: class 0 has eigenvalue -"):
+        gaussians_of(mean, below)
+    assert gaussians_of(mean, above).traces.item() == pytest.approx(trace, rel=1e-12)
+
+
 def test_covariance_negative_by_rounding_counts_as_singular():
     law = one([[1.0, 0.0], [0.0, -1e-9]])
     torch.testing.assert_close(covariances(law)[0], torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64)))

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from lib.seeds import Seeds
+from lib.transport import exact as exact_solver
 from lib.transport.couplings import couple
 from lib.transport.geodesics import SoftCloud, displacement, interpolate, mixup, project, soft_cloud
 from lib.transport.labels import labelled
+from lib.transport.large import couple_clouds
 
 QUICK = settings(max_examples=25, deadline=None)
 SEED = st.integers(0, 10_000)
@@ -71,6 +73,21 @@ class TestOracle6Projection:
         assert sorted(map(tuple, images[0].features.tolist())) == sorted(map(tuple, source.features.tolist()))
         whole = torch.cat([source.features, source.labels, torch.zeros(n, 4)], 1)
         assert sorted(map(tuple, torch.cat([end.features, end.labels], 1).tolist())) == sorted(map(tuple, whole.tolist()))
+
+    @pytest.mark.parametrize("many", [10**9, 1], ids=["network simplex", "column generation"])
+    def test_every_vertex_of_our_own_exact_couplings_is_its_source(self, many, monkeypatch):
+        monkeypatch.setattr(exact_solver, "MANY", many)
+        monkeypatch.setattr(exact_solver, "FEW_POINTS", 1)
+        n, base, sources = 31, cloud(31), [cloud(31, seed=k) for k in (1, 2, 3)]
+        plans = [couple(torch.cdist(base.features, source.features).square()).plan for source in sources]
+        images = [project(plan, source) for plan, source in zip(plans, sources, strict=True)]
+        for i, (plan, source) in enumerate(zip(plans, sources, strict=True)):
+            assert (plan > 0).sum(0).tolist() == (plan > 0).sum(1).tolist() == [1] * n
+            end = interpolate(images, torch.eye(3, dtype=torch.float64)[i])
+            own = end.labels.split(end.blocks, 1)[i]
+            assert end.labels.sum() == own.sum() == n
+            found, whole = (torch.cat([c, y], 1).tolist() for c, y in ((end.features, own), (source.features, source.labels)))
+            assert sorted(found) == sorted(whole)
 
     def test_hard_assignment_takes_the_heaviest_partner_and_the_first_of_several(self):
         plan = torch.tensor([[0.2, 0.3, 0.0], [0.1, 0.1, 0.3], [0.4, 0.1, 0.4]]).double()
@@ -195,6 +212,31 @@ class TestOracle8GeneralisedIsNotMcCann:
         assert mix.features.flatten().tolist() == [2.5, 3.75, 5.0, 6.25]
 
 
+class TestSparsePlans:
+    """Large data sets have sparse plans, which must do for all that dense ones do."""
+
+    @pytest.fixture
+    def pair(self):
+        base, source = cloud(9, seed=1), cloud(6, seed=2)
+        plan = couple_clouds(base.features, source.features).plan
+        assert plan.is_sparse
+        return base, source, plan
+
+    @pytest.mark.parametrize("method", ["barycentric", "hard"])
+    def test_project_alike(self, pair, method):
+        _, source, plan = pair
+        found, expected = project(plan, source, method), project(plan.to_dense(), source, method)
+        torch.testing.assert_close(found.features, expected.features)
+        torch.testing.assert_close(found.labels, expected.labels)
+        torch.testing.assert_close(found.mass, expected.mass)
+
+    def test_displace_alike(self, pair):
+        base, source, plan = pair
+        found, expected = displacement(base, source, plan, 0.25), displacement(base, source, plan.to_dense(), 0.25)
+        torch.testing.assert_close(found.features, expected.features)
+        torch.testing.assert_close(found.mass, expected.mass)
+
+
 class TestMixup:
     def test_mixes_independent_draws_with_the_same_weights(self):
         left, right = cloud(20, classes=2, seed=1), cloud(30, classes=3, seed=2)
@@ -229,6 +271,17 @@ class TestBadInput:
         plan[row] = value
         with pytest.raises(ValueError, match=words):
             project(plan, cloud(4))
+
+    @pytest.mark.parametrize(
+        ("row", "value", "words"),
+        [(1, -0.1, "plan: got -0.1"), (1, float("inf"), "plan: .*not finite"), (slice(1, 2), 0.0, "plan: row 1 has no mass")],
+    )
+    def test_coupling_entries_for_hard_maps_and_displacement(self, row, value, words):
+        plan = random_plan(3, 4, 0)
+        plan[row] = value
+        for use in (lambda: project(plan, cloud(4), "hard"), lambda: displacement(cloud(3), cloud(4), plan, 0.5)):
+            with pytest.raises(ValueError, match=words):
+                use()
 
     def test_coupling_of_another_size(self):
         with pytest.raises(ValueError, match=r"plan: got shape \(3, 4\), allowed is \(3, 5\)"):

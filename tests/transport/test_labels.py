@@ -58,6 +58,17 @@ def test_labels_that_are_no_names(labels):
         labelled(torch.zeros(3, 2), labels)
 
 
+@pytest.mark.parametrize("labels", [[None, "a", 3], [None, 1, 2], ["a", 1, "b"], ["a", float("nan"), "b"], ["1", 1, 2]])
+def test_labels_of_mixed_kinds_are_refused_by_name(labels):
+    with pytest.raises(TypeError, match="labels: got"):
+        labelled(torch.zeros(3, 2), labels)
+
+
+def test_whole_numbers_too_large_for_an_integer_are_refused_by_name():
+    with pytest.raises((TypeError, ValueError), match="labels: got"):
+        labelled(torch.zeros(3, 2), [1e300, 1e200, 2.0])
+
+
 # bad input
 
 
@@ -163,6 +174,20 @@ def test_exact_distance_is_the_best_assignment_and_pots():
             assert table[c, k].item() == pytest.approx(ot.emd2([], [], cost), rel=1e-12)
             if k == 0:
                 assert table[c, k].item() == pytest.approx(cost[linear_sum_assignment(cost)].mean(), rel=1e-12)
+
+
+@LAWS
+@given(n=st.integers(2, 9), d=st.integers(1, 4), seed=st.integers(0, 99))
+def test_gaussian_is_exact_where_one_class_is_the_image_of_the_other_under_a_positive_matrix(n, d, seed):
+    """x -> A x + t is the gradient of a convex function, so it is optimal for the samples and for their Gaussians."""
+    left = cloud([n], d, seed)
+    generator = Seeds(seed).torch()
+    root, shift = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((d, d), (d,)))
+    image = left.features @ (root @ root.T) + shift
+    expected = (left.features - image).square().sum(1).mean().item()
+    for method, unbiased in (("exact", True), ("gaussian", False)):
+        found = label_distances(left, labelled(image, left.labels), method, unbiased=unbiased)
+        assert found.item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_exact_distance_of_weighted_classes():

@@ -1,4 +1,4 @@
-"""Oracles 8 and 10 of the dataset-geodesics spec: the (2, Q)-metric and its variance identity."""
+"""Oracles 8, 9 and 10 of the dataset-geodesics spec: the (2, Q)-metric and its variance identity."""
 
 import pytest
 import torch
@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.seeds import Seeds
+from lib.transport.couplings import couple
 from lib.transport.geodesics import SoftCloud, interpolate, project, soft_cloud
+from lib.transport.kernels import squared_distances
 from lib.transport.labels import labelled
 from lib.transport.metric import transport_metric
 from lib.transport.weights import predicted_distance, simplex_grid
@@ -44,6 +46,39 @@ def random_weights(members, seed):
 
 def feature_distance(left, right):
     return left.mass @ (left.features - right.features).square().sum(1)
+
+
+def coupled(base, *sources):
+    """Base and sources, all of one class, as clouds; and the base's images under exact couplings."""
+    clouds = [soft_cloud(labelled(x, [0] * len(x))) for x in (base, *sources)]
+    plans = [couple(squared_distances(base, x)).plan for x in sources]
+    return clouds[0], [project(plan, source) for plan, source in zip(plans, clouds[1:], strict=True)]
+
+
+class TestOracle8ThroughTheBase:
+    def test_two_dimensions(self):
+        """Through the base 9.25, not the 1.25 of direct transport."""
+        rows = [[10.0, 0.1], [-10.0, -0.1]], [[0.0, 1.0], [0.0, -1.0]], [[0.5, -2.0], [-0.5, 2.0]]
+        base, *sources = (torch.tensor(points, dtype=torch.float64) for points in rows)
+        assert transport_metric(*coupled(base, *sources), lam_y=0).pairwise[0, 1].item() == pytest.approx(9.25, rel=1e-13)
+        assert couple(squared_distances(*sources)).value.item() == pytest.approx(1.25, rel=1e-13)
+
+
+class TestOracle9Translates:
+    @given(SEED, st.integers(1, 8))
+    @QUICK
+    def test_metric_optimum_and_the_point_there(self, seed, n):
+        x = torch.randn(n, 2, generator=Seeds(seed).torch(), dtype=torch.float64)
+        shifts = torch.tensor([[3.0, 0.0], [-1.0, 2.0], [-1.0, -2.0]], dtype=torch.float64)
+        base, maps = coupled(x, *(x + shift for shift in shifts))
+        metric = transport_metric(base, maps, lam_y=0)
+        assert metric.linear.tolist() == pytest.approx([9, 5, 5], rel=1e-12)
+        wanted = torch.tensor([[0, 20, 20], [20, 0, 16], [20, 16, 0]], dtype=torch.float64)
+        torch.testing.assert_close(metric.pairwise, wanted, rtol=1e-12, atol=0)
+        best = metric.best()
+        assert best.weights.tolist() == pytest.approx([0.25, 0.375, 0.375], abs=1e-12)
+        assert best.value.item() == pytest.approx(0, abs=1e-12)
+        torch.testing.assert_close(interpolate(maps, best.weights).features, x, rtol=0, atol=1e-12)
 
 
 class TestOracle10VarianceIdentity:

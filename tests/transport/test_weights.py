@@ -196,6 +196,12 @@ class TestBadInput:
         with pytest.raises(ValueError, match=words):
             check_weights(torch.tensor(values, dtype=torch.float64), 2)
 
+    @pytest.mark.parametrize("off", [-5e-9, 5e-9])
+    def test_weights_may_miss_one_by_a_hundred_millionth(self, off):
+        check_weights(torch.tensor([0.5, 0.5 + off], dtype=torch.float64), 2)
+        with pytest.raises(ValueError, match="weights: got a sum of"):
+            check_weights(torch.tensor([0.5, 0.5 + 3 * off], dtype=torch.float64), 2)
+
     @pytest.mark.parametrize(("members", "segments"), [(0, 3), (3, 0)])
     def test_grid(self, members, segments):
         with pytest.raises(ValueError, match="got 0, allowed"):
