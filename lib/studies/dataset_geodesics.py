@@ -119,7 +119,7 @@ STUDY = Study(
     reference="fan2023",
     params=Params,
     claims=CLAIMS,
-    minutes={"test": 0.2, "quick": 1.5, "laptop": 10.0, "paper": 600.0},
+    minutes={"test": 0.2, "quick": 0.6, "laptop": 8.0, "paper": 600.0},
     expected=(
         Expected("toy/predicted", 144.0, 1.0),
         Expected("accuracy/geodesic", 73.3, 2.0),
