@@ -1,6 +1,7 @@
 """What `train` refuses, each with one line that names the argument, the value and what is allowed."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +10,9 @@ from torch import Tensor
 from lib.nets import Net, Params
 from lib.population.layout import check_finite, flatten, split
 from lib.population.optimisers import OPTIMISERS
+from lib.seeds import Seeds
+
+OVER = 1e-6  # by which a row of weights may sum to more than 1
 
 
 def check_run(members: int, steps: int, batch_size: int, members_at_once: int, optimiser: str) -> None:
@@ -42,10 +46,16 @@ def start_rows(net: Net, initial: Params, members: int) -> Float[Tensor, "K p"]:
     return flatten({key: initial[key].detach() for key in layout})
 
 
-def check_data(net: Net, x: Tensor, y: Tensor, rows: Float[Tensor, "K p"], hyper: dict[str, Tensor]) -> None:
-    """Rows, labels, dtypes and devices fit one another, and noise and dropout have something to act on."""
-    if len(x) == 0 or len(x) != len(y):
-        raise ValueError(f"y: got {len(y)} labels for {len(x)} rows of x, allowed is one label for each of 1 or more rows")
+def check_data(
+    net: Net, x: Tensor, y: Tensor, rows: Float[Tensor, "K p"], hyper: dict[str, Tensor], sets: bool, partial: bool
+) -> None:
+    """Rows, labels, dtypes and devices fit one another, and noise and dropout have something to act on.
+
+    With `sets`, y holds several sets of labels for the same rows.
+    """
+    found = y.shape[1] if sets else len(y)
+    if len(x) == 0 or len(x) != found:
+        raise ValueError(f"y: got {found} labels for {len(x)} rows of x, allowed is one label for each of 1 or more rows")
     for name, value in (("x", x), ("y", y)):
         if value.device != rows.device:
             raise ValueError(f"{name}: on {value.device}, the parameters are on {rows.device}, allowed is one device")
@@ -56,15 +66,18 @@ def check_data(net: Net, x: Tensor, y: Tensor, rows: Float[Tensor, "K p"], hyper
     classes, sites = _trial(net, x, rows)
     if sites == 0 and hyper["dropout"].any():
         raise ValueError(f"dropout: got {float(hyper['dropout'].max())}, allowed is 0: this net has nowhere to drop")
-    check_labels(y, classes)
+    check_labels(y.flatten(0, 1) if sets else y, classes, partial)
 
 
-def check_labels(y: Tensor, classes: int) -> None:
-    """Class numbers [n] in range, or distributions [n, C]."""
+def check_labels(y: Tensor, classes: int, partial: bool) -> None:
+    """Class numbers [n] in range, or distributions [n, C]; with `partial`, parts of distributions too."""
     if y.is_floating_point():
         if y.shape[1:] != (classes,):
             raise ValueError(f"y: distributions of shape {tuple(y.shape)}, allowed is (n, {classes})")
-        if not ((y >= 0).all() and torch.allclose(y.sum(1), y.new_ones(()), atol=1e-3)):
+        # In float64, so that many roundings of float32 do not add up to more than is allowed.
+        if partial and not ((y >= 0).all() and (y.sum(1, dtype=torch.float64) <= 1 + OVER).all()):
+            raise ValueError("y: got rows that are no parts of distributions, allowed are entries >= 0 that sum to at most 1")
+        if not partial and not ((y >= 0).all() and torch.allclose(y.sum(1), y.new_ones(()), atol=1e-3)):
             raise ValueError("y: got rows that are no distributions, allowed are entries >= 0 that sum to 1")
     elif y.dim() != 1 or y.min() < 0 or y.max() >= classes:
         raise ValueError(f"y: shape {tuple(y.shape)}, {y.min()} to {y.max()}, allowed is (n,), 0 to {classes - 1}")
@@ -84,6 +97,34 @@ def member_bags(subsets: Sequence[Tensor] | None, members: int, rows: int) -> li
         if bag.min() < 0 or bag.max() >= rows:
             raise ValueError(f"subsets: member {k} has rows {bag.min()} to {bag.max()}, allowed are 0 to {rows - 1}")
     return [bag.cpu() for bag in subsets]
+
+
+def member_sets(label_sets: Sequence[int] | None, y: Tensor, members: int) -> Int[Tensor, "K"] | None:
+    """Which of y's label sets each member learns from, on the CPU; None where y has no axis of sets."""
+    if label_sets is None:
+        return None
+    if y.dim() < 2 or (y.is_floating_point() and y.dim() != 3):
+        raise ValueError(f"y: got shape {tuple(y.shape)} with label_sets, allowed are (sets, n) and (sets, n, classes)")
+    if len(label_sets) != members:
+        raise ValueError(f"label_sets: got {len(label_sets)}, allowed is one for each of {members} members")
+    if min(label_sets) < 0 or max(label_sets) >= len(y):
+        raise ValueError(f"label_sets: got {min(label_sets)} to {max(label_sets)}, allowed are 0 to {len(y) - 1}")
+    return torch.tensor(list(label_sets))
+
+
+def member_seeds(seeds: Seeds | Sequence[Seeds], members: int) -> list[Seeds]:
+    """Each member's own node."""
+    if isinstance(seeds, Seeds):
+        return [seeds.child("member", k) for k in range(members)]
+    if len(seeds) != members:
+        raise ValueError(f"seeds: got {len(seeds)}, allowed is one node, or one for each of {members} members")
+    return list(seeds)
+
+
+def check_snapshots(snapshots: Sequence[int], steps: int) -> None:
+    """Step numbers in ascending order."""
+    if any(a >= b for a, b in pairwise(snapshots)) or any(step not in range(steps + 1) for step in snapshots):
+        raise ValueError(f"snapshots: got {list(snapshots)}, allowed are ascending steps from 0 to {steps}")
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ _BOUNDS = {  # name: (lowest, highest, whether highest itself is allowed)
     "dropout": (0.0, 1.0, False),
     "noise": (0.0, float("inf"), False),
     "label_smoothing": (0.0, 1.0, True),
+    "momentum": (0.0, 1.0, False),
 }
 
 
@@ -22,7 +23,7 @@ class Hyperparameters:
     `lr`: learning rate. `weight_decay`: coefficient of L2 decay, added to the gradient as in torch.optim.Adam and
     SGD. `dropout`: probability that a hidden unit is zeroed. `noise`: standard deviation of Gaussian noise added
     to the inputs at each step, in the inputs' unit. `label_smoothing`: weight of the uniform distribution in the
-    targets [szegedy2016].
+    targets [szegedy2016]. `momentum`: share of the last update's direction that SGD keeps, as in torch.optim.SGD.
     Errors: ValueError naming the field for values out of bounds, non-finite ones and tensors that are not [K].
     """
 
@@ -31,6 +32,7 @@ class Hyperparameters:
     dropout: float | int | Tensor = 0.0
     noise: float | int | Tensor = 0.0
     label_smoothing: float | int | Tensor = 0.0
+    momentum: float | int | Tensor = 0.0
 
     def __post_init__(self) -> None:
         for name, (low, high, closed) in _BOUNDS.items():

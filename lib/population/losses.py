@@ -7,8 +7,8 @@ from torch import Tensor
 def cross_entropy(logits: Float[Tensor, "K B C"], target: Tensor, smoothing: Float[Tensor, "K 1"]) -> Float[Tensor, "K"]:
     """L_k = -mean_b sum_c [(1 - s_k) t_bc + s_k / C] log softmax(z_kb)_c [szegedy2016].
 
-    `target` holds class numbers [K, B] or distributions t [K, B, C]. Members meet in no term, so the gradient of
-    sum_k L_k is every member's own.
+    `target` holds class numbers [K, B] or weights of the classes t [K, B, C], which need not sum to 1. Members meet in
+    no term, so the gradient of sum_k L_k is every member's own.
     """
     # Nets with features first hand over logits whose memory runs along the rows; the softmax is fastest along it.
     log_p = logits.mT.log_softmax(1)

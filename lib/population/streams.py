@@ -49,12 +49,25 @@ class Blocks:
 
 
 class Feed:
-    """Minibatches of all members: rows [K, B, ...] of x, with input noise, and their targets."""
+    """Minibatches of all members: rows [K, B, ...] of x, with input noise, and their targets.
+
+    `y` is one target for each row of x, or with `label_sets` [K] several sets of them [G, n, ...], of which member k
+    reads number label_sets[k].
+    """
 
     def __init__(
-        self, x: Tensor, y: Tensor, bags: Sequence[Tensor], batch_size: int, noise: Float[Tensor, "K"], seeds: Sequence[Seeds]
+        self,
+        x: Tensor,
+        y: Tensor,
+        bags: Sequence[Tensor],
+        batch_size: int,
+        noise: Float[Tensor, "K"],
+        seeds: Sequence[Seeds],
+        label_sets: Int[Tensor, "K"] | None = None,
     ) -> None:
-        self.x, self.y, self.noise, self.seeds = x, y, noise, seeds
+        self.x, self.noise, self.seeds = x, noise, seeds
+        self.y = y if label_sets is None else y.flatten(0, 1)
+        self.first = None if label_sets is None else (label_sets.to(x.device) * len(x)).unsqueeze(1)
         self.shape = (len(bags), batch_size)
         self.orders = [Order(bag, member) for bag, member in zip(bags, seeds, strict=True)]
         self.rows = Blocks(ORDER_STEPS, self._draw_rows)
@@ -62,8 +75,11 @@ class Feed:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of this step."""
-        rows = self.rows.at(step).flatten()
-        inputs, targets = (table.index_select(0, rows).unflatten(0, self.shape) for table in (self.x, self.y))
+        rows = self.rows.at(step)
+        marks = rows if self.first is None else rows + self.first
+        inputs, targets = (
+            table.index_select(0, which.flatten()).unflatten(0, self.shape) for table, which in ((self.x, rows), (self.y, marks))
+        )
         return (inputs if self.noises is None else inputs.add_(self.noises.at(step))), targets
 
     def _draw_rows(self) -> Int[Tensor, "K steps B"]:

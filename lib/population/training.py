@@ -1,5 +1,6 @@
 """Training of K networks as one tensor program."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,15 +9,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lib.nets import Net, Params
-from lib.population.checks import check_data, check_run, member_bags, start_rows
+from lib.population.checks import check_data, check_run, check_snapshots, member_bags, member_seeds, member_sets, start_rows
 from lib.population.hyperparameters import Hyperparameters
 from lib.population.layout import split
 from lib.population.losses import cross_entropy
-from lib.population.optimisers import OPTIMISERS
+from lib.population.optimisers import Optimiser, make_optimiser
 from lib.population.streams import Dropout, Feed
 from lib.seeds import Seeds
 
 Progress = Callable[[int, int], None]
+Schedule = Callable[[int], float]
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,15 @@ class Population:
 
     `params`: stacked parameters [K, ...]. `losses` [steps, K]: each step's minibatch loss, before its update.
     `diverged` [K]: whether a loss or a final parameter is not finite. `diverged_at` [K]: the first step with a
-    non-finite loss; `steps` if only final parameters are; -1 for members that did not diverge.
+    non-finite loss; `steps` if only final parameters are; -1 for members that did not diverge. `snapshots`: step number ->
+    stacked parameters after so many steps, for the steps that were asked for (0 is the start).
     """
 
     params: Params
     losses: Float[Tensor, "steps K"]
     diverged: Bool[Tensor, "K"]
     diverged_at: Int[Tensor, "K"]
+    snapshots: dict[int, Params]
 
 
 def train(
@@ -44,9 +48,13 @@ def train(
     steps: int,
     batch_size: int,
     hyper: Hyperparameters,
-    seeds: Seeds,
+    seeds: Seeds | Sequence[Seeds],
     optimiser: str = "adam",
+    schedule: Schedule | None = None,
     subsets: Sequence[Tensor] | None = None,
+    label_sets: Sequence[int] | None = None,
+    partial_targets: bool = False,
+    snapshots: Sequence[int] = (),
     members_at_once: int | None = None,
     progress: Progress | None = None,
 ) -> Population:
@@ -55,44 +63,70 @@ def train(
     `initial`: one network's parameters (the shared start of a soup) or stacked ones [K, ...]. `x` [n, ...]: floats or
     token numbers. `y`: class numbers [n] or target distributions [n, C]. `subsets`: each member's bag, as row numbers
     into x; minibatches run through endlessly reshuffled epochs of the bag, so that all have `batch_size` rows.
-    `optimiser`: adam or sgd. `members_at_once` bounds memory (a few large nets at once also fit a processor's cache
-    better than all). `progress(done, total)`, in members times steps, is called after every step.
-    Member k draws from `seeds.child("member", k)` alone: its result does not depend on K, on the other members or on
-    `members_at_once`, and a member that diverges does not touch the others. Device and dtype are those of `initial`.
-    Errors: ValueError naming the argument for bad sizes, layouts, labels, bags or hyper-parameters.
+    `label_sets`: with several sets of labels for the same rows, y [G, n] or [G, n, C], the set that each member learns from.
+    `partial_targets`: distributions may lack mass (rows sum to at most 1 + 1e-6); the loss stays -sum_c t_c log p_c.
+    `optimiser`: adam or sgd. `schedule(step)`: factor on every learning rate at that step, from 0. `snapshots`: after which
+    numbers of steps to keep the parameters, ascending. `members_at_once` bounds memory (a few large nets at once also fit a
+    processor's cache better than all). `progress(done, total)`, in members times steps, is called after every step.
+    Member k draws from `seeds.child("member", k)` alone, or from `seeds[k]` where a node is given for each: its result does
+    not depend on K, on the other members or on `members_at_once`, and a member that diverges does not touch the others.
+    Members with equal nodes and bags of equal length see them in the same order. Device and dtype are those of `initial`.
+    Errors: ValueError naming the argument for bad sizes, layouts, labels, bags, hyper-parameters, snapshots or factors.
     """
     at_once = members if members_at_once is None else members_at_once
     check_run(members, steps, batch_size, at_once, optimiser)
-    rows, each = start_rows(net, initial, members), hyper.per_member(members)
-    check_data(net, x, y, rows, each)
-    bags, own = member_bags(subsets, members, len(x)), [seeds.child("member", k) for k in range(members)]
+    check_snapshots(snapshots, steps)
+    factors = _factors(schedule, steps)
+    rows, each, sets = start_rows(net, initial, members), hyper.per_member(members), member_sets(label_sets, y, members)
+    check_data(net, x, y, rows, each, sets is not None, partial_targets)
+    bags, own = member_bags(subsets, members, len(x)), member_seeds(seeds, members)
     y, losses = (y if y.is_floating_point() else y.long()), rows.new_empty(steps, members)
+    kept = {step: rows.clone() for step in snapshots}
     for first in range(0, members, at_once):
         ks = slice(first, first + at_once)
         lanes = {name: value[ks] for name, value in each.items()}
-        feed = Feed(x, y, bags[ks], batch_size, lanes["noise"], own[ks])
+        feed = Feed(x, y, bags[ks], batch_size, lanes["noise"], own[ks], None if sets is None else sets[ks])
         drop = Dropout(lanes["dropout"], own[ks]) if lanes["dropout"].any() else None
-        for step, loss in enumerate(_descend(net, rows[ks], feed, drop, lanes, optimiser, steps)):
-            losses[step, ks] = loss
+        update = make_optimiser(optimiser, rows[ks], lanes)
+        for step, loss in enumerate(_descend(net, rows[ks], feed, drop, update, lanes["label_smoothing"], factors), 1):
+            losses[step - 1, ks] = loss
+            if step in kept:
+                kept[step][ks] = rows[ks]
             if progress is not None:
-                progress(first * steps + (step + 1) * len(loss), members * steps)
-    return Population(split(rows, net.layout()), losses, *_divergence(rows, losses))
+                progress(first * steps + step * len(loss), members * steps)
+    layout = net.layout()
+    copies = {step: split(copy, layout) for step, copy in kept.items()}
+    return Population(split(rows, layout), losses, *_divergence(rows, losses), copies)
+
+
+def _factors(schedule: Schedule | None, steps: int) -> list[float]:
+    """The factor on the learning rates at each step."""
+    factors = [1.0] * steps if schedule is None else [float(schedule(step)) for step in range(steps)]
+    for step, factor in enumerate(factors):
+        if not (math.isfinite(factor) and factor >= 0):
+            raise ValueError(f"schedule: got factor {factor} at step {step}, allowed are finite numbers >= 0")
+    return factors
 
 
 def _descend(
-    net: Net, rows: Tensor, feed: Feed, drop: Dropout | None, hyper: dict[str, Tensor], optimiser: str, steps: int
+    net: Net,
+    rows: Tensor,
+    feed: Feed,
+    drop: Dropout | None,
+    update: Optimiser,
+    smoothing: Float[Tensor, "K"],
+    factors: Sequence[float],
 ) -> Iterator[Float[Tensor, "K"]]:
-    """Train the rows [K, p] in place; yields each step's losses."""
+    """Train the rows [K, p] in place, a step for each factor; yields each step's losses."""
     leaf, layout = rows.detach().requires_grad_(), net.layout()
-    update = OPTIMISERS[optimiser](leaf, hyper["lr"], hyper["weight_decay"])
-    smoothing = hyper["label_smoothing"].to(leaf).unsqueeze(1)
-    for step in range(steps):
+    smoothing = smoothing.to(leaf).unsqueeze(1)
+    for step, factor in enumerate(factors):
         inputs, targets = feed.at(step)
         if drop is not None:
             drop.start(step)
         loss = cross_entropy(net.apply(split(leaf, layout), inputs, drop=drop), targets, smoothing)
         # No loss knows another member's row, so the gradient of their sum holds every member's own.
-        update.step(*torch.autograd.grad(loss.sum(), leaf))
+        update.step(*torch.autograd.grad(loss.sum(), leaf), factor)
         yield loss.detach()
 
 

@@ -16,6 +16,7 @@ def test_numbers_and_tensors_become_one_value_per_member():
         "dropout": [0.5, 0.5],
         "noise": [1, 1],
         "label_smoothing": [0, 0],
+        "momentum": [0, 0],
     }
 
 
@@ -29,6 +30,7 @@ def test_numbers_and_tensors_become_one_value_per_member():
         ("dropout", 1.0, r"dropout: got \[1.0\], allowed is \[0, 1\)"),
         ("noise", -0.1, r"noise: got \[-0.1\]"),
         ("label_smoothing", 1.5, r"label_smoothing: got \[1.5\], allowed is \[0, 1\]"),
+        ("momentum", 1.0, r"momentum: got \[1.0\], allowed is \[0, 1\)"),
         ("lr", torch.ones(2, 2), r"lr: got shape \(2, 2\), allowed are a number or a tensor \[K\]"),
     ],
 )

@@ -45,8 +45,11 @@ def equal(ours, theirs):
     return all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def plain_loop(k, optimiser, dtype=torch.float64):
-    """Member k as a user would train it alone: torch's modules, loss and optimiser; only the random numbers are ours."""
+def plain_loop(k, optimiser, dtype=torch.float64, fall=None, **more):
+    """Member k as a user would train it alone: torch's modules, loss and optimiser; only the random numbers are ours.
+
+    `more` goes to the optimiser; with `fall`, the rate is multiplied by it every 6 steps.
+    """
     own = {name: float(value[k]) for name, value in MIXED.items()}
     seeds = [Seeds(3).child("member", k)]
     feed = Feed(X.to(dtype), Y, [BAGS[k]], B, MIXED["noise"][k : k + 1], seeds)
@@ -55,7 +58,8 @@ def plain_loop(k, optimiser, dtype=torch.float64):
     model = nn.ModuleList(layers)
     model.load_state_dict(dict(zip(model.state_dict(), initial().values(), strict=True)))
     update = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimiser]
-    update = update(model.parameters(), lr=own["lr"], weight_decay=own["weight_decay"])
+    update = update(model.parameters(), lr=own["lr"], weight_decay=own["weight_decay"], **more)
+    rate = torch.optim.lr_scheduler.StepLR(update, 6, 1.0 if fall is None else fall)
     losses = []
     for step in range(STEPS):
         (h,), (y,) = feed.at(step)
@@ -66,6 +70,7 @@ def plain_loop(k, optimiser, dtype=torch.float64):
         update.zero_grad()
         loss.backward()
         update.step()
+        rate.step()
         losses.append(loss.detach())
     return dict(zip(NET.layout(), model.parameters(), strict=True)), torch.stack(losses)
 
@@ -85,6 +90,88 @@ def test_one_member_equals_an_ordinary_loop_after_20_sgd_steps():
     start = {name: value.float() for name, value in initial().items()}
     population = run(members=1, x=X.float(), start=start, hyper=hyper, optimiser="sgd")
     same(unstack(population.params)[0], plain_loop(0, "sgd", torch.float32)[0], atol=1e-5)
+
+
+def test_momentum_and_a_falling_rate_equal_plain_torch_loops():
+    momentum = torch.tensor([0.9, 0.0, 0.5, 0.99, 0.9]).double()
+    population = run(optimiser="sgd", hyper=MIXED | {"momentum": momentum}, schedule=lambda step: 0.3 ** (step // 6))
+    for k, params in enumerate(unstack(population.params)):
+        theirs, losses = plain_loop(k, "sgd", fall=0.3, momentum=float(momentum[k]))
+        same(params, theirs, atol=1e-9)
+        torch.testing.assert_close(population.losses[:, k], losses)
+
+
+def test_the_rate_falls_for_adam_too():
+    population = run(optimiser="adam", schedule=lambda step: 0.3 ** (step // 6))
+    for k, params in enumerate(unstack(population.params)):
+        same(params, plain_loop(k, "adam", fall=0.3)[0], atol=1e-9)
+
+
+def test_a_schedule_of_ones_and_no_momentum_change_no_bit():
+    for optimiser in ("adam", "sgd"):
+        plain = run(optimiser=optimiser)
+        still = MIXED | {"momentum": torch.zeros(5).double()}
+        assert equal(plain.params, run(optimiser=optimiser, hyper=still, schedule=lambda step: 1).params)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, None])
+def test_snapshots_are_the_shorter_runs(at_once):
+    population = run(snapshots=[0, 3, 7, STEPS], members_at_once=at_once)
+    assert list(population.snapshots) == [0, 3, 7, STEPS]
+    assert equal(population.snapshots[STEPS], population.params)
+    same(population.snapshots[0], stack([initial()] * 5), atol=0)
+    for steps in (3, 7):
+        assert equal(population.snapshots[steps], run(steps=steps, members_at_once=at_once).params)
+
+
+def test_snapshots_change_no_bit_and_none_are_kept_unasked():
+    assert run().snapshots == {}
+    assert equal(run().params, run(snapshots=range(STEPS + 1)).params)
+
+
+def test_members_with_one_node_see_the_same_batches_whatever_they_learn():
+    """Pairs: equal nodes, starts and labels give equal bits; another label set changes the labels alone."""
+    node = Seeds(3).child("student")
+    calm = {"lr": torch.full((4,), 1e-3).double(), "dropout": torch.full((4,), 0.2).double()}
+    sets = torch.stack([F.one_hot(Y, 4), F.one_hot((Y + 1) % 4, 4)]).double()
+    bags = [BAGS[0]] * 4
+    population = run(4, y=sets, seeds=[node, node, node.child(0), node], label_sets=[0, 0, 0, 1], hyper=calm, subsets=bags)
+    losses = population.losses
+    assert torch.equal(losses[:, 0], losses[:, 1])
+    assert not torch.equal(losses[:, 0], losses[:, 2])
+    assert not torch.equal(losses[:, 0], losses[:, 3])
+    frozen = {"lr": torch.zeros(2).double()}
+    flipped = torch.stack([sets[0], 1 - sets[0]]) / torch.tensor([1.0, 3.0]).view(2, 1, 1)  # one class, the other three
+    still = run(2, y=flipped, seeds=[node, node], label_sets=[0, 1], hyper=frozen, subsets=bags[:2]).losses
+    means = run(1, y=torch.full_like(sets[0], 0.25), seeds=[node], hyper=frozen, subsets=bags[:1]).losses[:, 0]
+    torch.testing.assert_close(0.25 * still[:, 0] + 0.75 * still[:, 1], means)  # linear in the labels on the same rows
+
+
+def test_a_node_for_each_member_is_what_the_tree_would_give():
+    nodes = [Seeds(3).child("member", k) for k in range(5)]
+    assert equal(run().params, run(seeds=nodes).params)
+    backwards = run(seeds=nodes[::-1], start=initial(), hyper={}, subsets=None)
+    forwards = run(hyper={}, subsets=None)
+    same(backwards.params, {name: value.flip(0) for name, value in forwards.params.items()}, atol=1e-10)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, None])
+@pytest.mark.parametrize("soft", [False, True])
+def test_label_sets_are_separate_runs(soft, at_once):
+    sets = torch.stack([(Y + shift) % 4 for shift in range(3)])
+    sets = F.one_hot(sets, 4).double() if soft else sets
+    which = [2, 0, 1, 2, 0]
+    together = run(y=sets, label_sets=which, members_at_once=at_once)
+    for g in range(3):
+        alone = run(y=sets[g])
+        for k in (k for k in range(5) if which[k] == g):
+            same(unstack(together.params)[k], unstack(alone.params)[k], atol=1e-10)
+
+
+def test_targets_without_mass_teach_nothing():
+    population = run(2, y=torch.zeros(N, 4).double(), hyper={}, partial_targets=True)
+    assert population.losses.abs().max() == 0
+    same(population.params, stack([initial()] * 2), atol=0)
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
