@@ -4,14 +4,15 @@ It ends, and its kernel with it, on SIGINT, SIGTERM, or when whoever started it 
 """
 
 import os
-import shutil
 import signal
 import sys
 import threading
 import traceback
+from pathlib import Path
 
 from lib.runs.forked import FORKS, ForkedKernel, call_process
 from lib.runs.job import Job, event
+from lib.runs.places import drop
 from lib.studies import find
 
 
@@ -31,6 +32,7 @@ def work(job: Job, kernel: ForkedKernel | None) -> int:
     """Run the job, in the forked `kernel` where there is one: 0 done, 1 failed, 130 stopped."""
     call_process("studies-run")
     os.environ["STUDIES_OUTPUTS"] = job.outputs
+    os.environ.pop("STUDIES_RUN_DIR", None)  # a run that started this one keeps its own
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the libraries print goes to stderr, the events have stdout for themselves
 
@@ -41,7 +43,7 @@ def work(job: Job, kernel: ForkedKernel | None) -> int:
             manager.kill_now()
             manager.drop_folder()
         if partial := os.environ.get("STUDIES_RUN_DIR"):
-            shutil.rmtree(partial, ignore_errors=True)
+            drop(Path(partial))
         os._exit(130)
 
     def watch_parent() -> None:

@@ -58,15 +58,11 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="one JSON list")]
     if as_json:
         rows = [
             {
-                "slug": s.slug,
-                "title": s.title,
-                "question": s.question,
-                "paper": s.paper,
-                "minutes": dict(s.minutes),
-                "claims": len(s.claims),
+                "slug": s.slug, "title": s.title, "question": s.question, "paper": s.paper,
+                "minutes": dict(s.minutes), "claims": len(s.claims),
             }
             for s in studies
-        ]
+        ]  # fmt: skip
         typer.echo(json.dumps(rows, indent=1))
         return
     for s in studies:
@@ -124,7 +120,6 @@ def run(
         if not names:
             raise ParamError(f"STUDY: got none, allowed: --all, or some of {', '.join(slugs())}")
         plan = [Job.of(name, _resolved(name, size, param, file), force) for name in dict.fromkeys(names)]
-    from lib.runs.gallery import build
     from lib.runs.launch import FAILED
     from lib.runs.live import run_with_display
 
@@ -133,9 +128,20 @@ def run(
     except KeyboardInterrupt:
         typer.echo("studies: stopped; finished runs are kept, the same command goes on with the rest", err=True)
         raise typer.Exit(130) from None
-    page = build()
-    typer.echo(f"Gallery: {page}")
+    _draw_gallery("Gallery: ")
     raise typer.Exit(1 if any(p.state == FAILED for p in progress) else 0)
+
+
+def _draw_gallery(before: str = "") -> bool:
+    """Redraw the gallery and say where it lies, or why it could not be drawn: runs are none the worse for it."""
+    from lib.runs.gallery import build
+
+    try:
+        typer.echo(f"{before}{build()}")
+    except OSError as error:
+        typer.echo(f"studies: the gallery could not be drawn: {error.strerror or error}", err=True)
+        return False
+    return True
 
 
 def _resolved(name: str, size: str, param: list[str] | None, file: Path | None) -> StudyParams:
@@ -150,7 +156,7 @@ def sweep(
     param: Pairs = None,
     file: ParamFile = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="runs at a time on this machine; default: its cores")] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="threads of each run")] = 1,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="threads of each run; default: 1")] = None,
     engine: Annotated[Engine, typer.Option("--engine", help="dask, or threads of this process")] = Engine.dask,
     scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="a Dask scheduler to use")] = None,
     slurm: Annotated[Path | None, typer.Option(metavar="FILE", help="ask Slurm for workers; see params/slurm.yaml")] = None,
@@ -165,24 +171,21 @@ def sweep(
             raise ParamError("--slurm: got it together with --scheduler, allowed: one of them")
         if (scheduler or slurm) and engine == Engine.local:
             raise ParamError("--engine: got local, allowed: dask, as --scheduler and --slurm need it")
+        if slurm and threads:
+            raise ParamError(f"--threads: got {threads} together with --slurm, allowed: cores and runs_per_job in {slurm}")
         from lib.runs.sweeps import command, planning
 
         limits = {"max_seconds": max_minutes and 60 * max_minutes, "max_memory_mb": max_memory}
         base = read_yaml(file) if file else None
         planned = planning.plan(study, size, grid or [], _pairs(param), base, limits, yes)
-        where = command.Where(engine.value, jobs, threads, scheduler, slurm)
+        where = command.Where(engine.value, jobs, threads or 1, scheduler, slurm)
         try:
             code = command.run(planned, where, dry)
         except KeyboardInterrupt:
             typer.echo("studies: stopped; finished runs are kept, the same command goes on with the rest", err=True)
             raise typer.Exit(130) from None
     if not dry:
-        from lib.runs.gallery import build
-
-        try:
-            typer.echo(f"Gallery: {build()}")
-        except OSError as error:
-            typer.echo(f"studies: the gallery could not be drawn: {error.strerror}", err=True)
+        _draw_gallery("Gallery: ")
     raise typer.Exit(code)
 
 
@@ -205,9 +208,7 @@ def replay(
 @app.command()
 def gallery() -> None:
     """Redraw outputs/index.html from the stored results."""
-    from lib.runs.gallery import build
-
-    typer.echo(build())
+    raise typer.Exit(0 if _draw_gallery() else 1)
 
 
 @app.command()
@@ -226,10 +227,8 @@ def demo(study: Name, port: Annotated[int, typer.Option(min=1, max=65535)] = 886
     """Serve a study as a page with live explorers and without code (Voila)."""
     with bad_input():
         notebook = find(study).notebook
-    os.execv(
-        sys.executable,
-        [sys.executable, "-m", "voila", str(notebook), f"--port={port}", "--strip_sources=True", "--show_tracebacks=True"],
-    )
+    words = "-m", "voila", str(notebook), f"--port={port}", "--strip_sources=True", "--show_tracebacks=True"
+    os.execv(sys.executable, [sys.executable, *words])
 
 
 @app.command()

@@ -22,11 +22,12 @@ from lib.runs.job import Job, event
 from lib.runs.kernel import RunKernelManager, sweep_sockets
 from lib.runs.limits import Watch
 from lib.runs.locks import Held
-from lib.runs.places import finished, lease, partial_folder, publish, study_root, sweep_leftovers
+from lib.runs.places import complete, finished, lease, partial_folder, publish, study_root, sweep_leftovers
 from lib.runs.provenance import cell_times, describe
 from lib.studies import Entry, find
 
 Emit = Callable[[str], None]
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class RunFailed(RuntimeError):
@@ -56,7 +57,7 @@ def execute(job: Job, emit: Emit) -> Path:
             _run(entry, job, partial, emit)
             return publish(partial, job.folder, replace=job.force)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             message = f"disk full while writing {job.slug} under {study_root(job.slug)}; finished runs are untouched"
             raise RunFailed(message, "disk") from None
         raise
@@ -88,7 +89,8 @@ def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
     if trouble is None and not (partial / "results.json").exists():
         trouble = RunFailed("the notebook came to its end without run.finish()")
     if trouble is not None:
-        trouble.kept = _keep_failed(entry, job, output, trouble, started)
+        with contextlib.suppress(OSError):  # no room for it: what went wrong is told all the same
+            trouble.kept = _keep_failed(entry, job, output, trouble, started)
         raise trouble
     notebook = nbformat.read(output, as_version=4)
     strip_widgets(notebook)
@@ -101,7 +103,7 @@ def _run(entry: Entry, job: Job, partial: Path, emit: Emit) -> None:
         | {"device": device, "cells": cell_times(notebook), "started_utc": started.isoformat(timespec="seconds")}
         | _cost(wall)
     )
-    (partial / "provenance.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    complete(partial, json.dumps(facts, indent=1))
 
 
 def _through_papermill(entry: Entry, job: Job, output: Path, emit: Emit) -> RunFailed | None:
@@ -123,9 +125,8 @@ def _through_papermill(entry: Entry, job: Job, output: Path, emit: Emit) -> RunF
                 store_widget_state=False, start_timeout=120,
             )  # fmt: skip
         except PapermillExecutionError as error:
-            if "No space left on device" in str(error.evalue):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
-            return RunFailed(f"{error.ename}: {error.evalue}", "cell", cell_id)
+            full = any(os.strerror(number) in str(error.evalue) for number in FULL)  # some disk, not always that of the outputs
+            return RunFailed(f"{error.ename}: {error.evalue}", "disk" if full else "cell", cell_id)
         except RuntimeError as error:  # nbclient's ways to say that the kernel died, or never lived
             if watch.verdict:
                 return RunFailed(watch.verdict, "limit", cell_id)

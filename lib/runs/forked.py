@@ -10,6 +10,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,7 @@ class ForkedKernel:
     def __init__(self, prepare: Callable[[], None]) -> None:
         reader, self._orders = os.pipe()
         self.returncode: int | None = None
+        self._looking = threading.Lock()
         self.pid = os.fork()
         if self.pid == 0:
             _in_the_fork(reader, self._orders, prepare)
@@ -44,24 +47,34 @@ class ForkedKernel:
             raise RuntimeError("Kernel died before it was told to begin") from None
 
     def poll(self) -> int | None:
-        """The exit code, or None while it lives."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
+        """The exit code, or None while it lives, or while another thread looks: a signal handler must not wait for that."""
+        if self.returncode is None and self._looking.acquire(blocking=False):
+            try:
+                self.returncode = self._ended()
+            finally:
+                self._looking.release()
         return self.returncode
+
+    def _ended(self) -> int | None:
+        if self.returncode is not None:  # seen by another thread since
+            return self.returncode
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:  # somebody else was told how it ended; subprocess.Popen says 0 as well
+            return 0
+        return os.waitstatus_to_exitcode(status) if pid else None
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; jupyter_client does so after `poll` has seen it."""
-        if self.poll() is None:
-            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        assert self.returncode is not None
-        return self.returncode
+        while (code := self.poll()) is None:
+            time.sleep(0.002)
+        return code
 
     def send_signal(self, signum: int) -> None:
         """Send a signal unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, signum)
+            with contextlib.suppress(ProcessLookupError):  # another thread has just seen its end
+                os.kill(self.pid, signum)
 
     def terminate(self) -> None:
         """SIGTERM."""

@@ -1,7 +1,5 @@
 """outputs/index.html: every claim, study, run, failure and benchmark on one page, redrawn from the stored results alone."""
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lib.runs import gallery_parts as parts
-from lib.runs.places import outputs_root
+from lib.runs.places import outputs_root, replaced
 from lib.runs.records import ClaimRecord
 from lib.runs.scoreboard import metric_text
 from lib.runs.stored import Damage, Shelf, StoredRun, StoredSweep, read_shelf
@@ -57,7 +55,10 @@ def build(root: Path | None = None) -> Path:
     root = (root or outputs_root()).resolve()
     shelf = read_shelf(root)
     root.mkdir(parents=True, exist_ok=True)
-    return _replace(root / "index.html", draw(shelf, slugs(), datetime.now(UTC)))
+    page = root / "index.html"
+    with replaced(page) as file:
+        file.write_text(draw(shelf, slugs(), datetime.now(UTC)), encoding="utf-8")
+    return page
 
 
 def draw(shelf: Shelf, known: Sequence[str], now: datetime) -> str:
@@ -128,14 +129,3 @@ def _environment(root: Path) -> Environment:
         "memory": parts.memory, "tally": tally, "value": parts.value, "word": parts.word,
     }  # fmt: skip
     return world
-
-
-def _replace(page: Path, text: str) -> Path:
-    """Write beside the page, then put it in its place in one move."""
-    beside = page.with_name(f".index-{uuid.uuid4().hex[:8]}.html")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, page)
-    finally:
-        beside.unlink(missing_ok=True)
-    return page

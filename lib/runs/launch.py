@@ -27,7 +27,6 @@ class Progress:
     why it started cold where that was not meant."""
 
     job: Job
-    expected_s: float = 0.0
     state: str = WAITING
     cell: str = ""
     position: str = ""
@@ -44,6 +43,11 @@ class Progress:
     def elapsed(self) -> float:
         """Seconds since the job began, or that it took."""
         return ((self.ended or time.perf_counter()) - self.began) if self.began else 0.0
+
+    def stop(self) -> None:
+        """End its process, where it has one; another thread may be about to drop it."""
+        if (process := self.process) is not None:
+            process.stop()
 
     def view(self) -> dict[str, str]:
         """What a display shows of it."""
@@ -85,7 +89,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, notify: Notify, threads: int | N
     if threads is None and workers > 1:
         threads = max(1, cores() // workers)
     launcher = Launcher([job.slug for job in jobs], threads, warm=len(jobs) > 1)
-    progress = [Progress(job, expected_seconds(job)) for job in jobs]
+    progress = [Progress(job) for job in jobs]
     stopping = threading.Event()
     with contextlib.closing(launcher), ThreadPoolExecutor(workers) as pool:
         try:
@@ -94,8 +98,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, notify: Notify, threads: int | N
         except KeyboardInterrupt:
             stopping.set()
             for p in progress:
-                if p.process is not None:
-                    p.process.stop()
+                p.stop()
             raise
     return progress
 
@@ -123,15 +126,17 @@ def _attempt(p: Progress, launcher: Launcher, notify: Notify, stopping: threadin
     p.state, p.cell, p.position = RUNNING, "", ""
     notify(p)
     p.process = launcher.start(p.job)
-    if stopping.is_set():
-        p.process.stop()
-    for facts in p.process.events():
-        p.apply(facts)
-        if p.state == RUNNING:
-            notify(p)
-    if p.state == RUNNING:  # it ended without saying how
-        p.state, p.kind = (STOPPED, "") if stopping.is_set() else (FAILED, "process")
-        p.error = p.process.last_words()
+    with contextlib.closing(p.process) as process:
+        if stopping.is_set():
+            process.stop()
+        for facts in process.events():
+            p.apply(facts)
+            if p.state == RUNNING:
+                notify(p)
+        if p.state == RUNNING:  # it ended without saying how
+            p.state, p.kind = (STOPPED, "") if stopping.is_set() else (FAILED, "process")
+            p.error = process.last_words()
+    p.process = None  # outcomes are kept, its files are not
 
 
 def latest_events(progress: Sequence[Progress]) -> str:

@@ -1,6 +1,7 @@
 """Locks that say whether a process lives: the system lets go of them when it dies, and a heartbeat tells when it hangs."""
 
 import contextlib
+import math
 import os
 import platform
 import threading
@@ -27,11 +28,7 @@ def held(path: Path, steal_when_frozen: bool = False) -> Iterator[None]:
     counts for nothing, and the work goes on without the lock.
     """
     lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        if not (steal_when_frozen and silence(path) > FROZEN_S):
-            raise Held(path.name) from None
+    if not _acquired(lock, path, steal_when_frozen):
         yield
         return
     over = threading.Event()
@@ -43,6 +40,20 @@ def held(path: Path, steal_when_frozen: bool = False) -> Iterator[None]:
         over.set()
         path.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquired(lock: FileLock, path: Path, steal_when_frozen: bool) -> bool:
+    """Take the lock; False where its holder hangs and counts for nothing. Raises Held."""
+    while True:
+        try:
+            lock.acquire()
+            return True
+        except Timeout:
+            quiet_s = silence(path)
+        if math.isfinite(quiet_s):  # else its holder has just left, and it can be had
+            if steal_when_frozen and quiet_s > FROZEN_S:
+                return False
+            raise Held(path.name)
 
 
 @contextlib.contextmanager
@@ -63,16 +74,25 @@ def abandoned(path: Path, host: str) -> Iterator[None]:
 
 
 def silence(path: Path) -> float:
-    """Seconds since the last beat by the file system's own clock; infinite where there is no such file."""
-    probe = path.with_name(f".clock.{os.getpid()}.{threading.get_ident()}")
+    """Seconds since the last beat by the file system's own clock; infinite where there is no such file.
+
+    Zero where the clock cannot be read, as on a full disk: a holder of whom nothing is known counts as alive.
+    """
     try:
         last = path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
+    except OSError:
+        return 0.0
+    probe = path.with_name(f".clock.{os.getpid()}.{threading.get_ident()}")
+    try:
         probe.touch()
         return probe.stat().st_mtime - last
     except OSError:
-        return float("inf")
+        return 0.0
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            probe.unlink()
 
 
 def _beat(path: Path, over: threading.Event) -> None:

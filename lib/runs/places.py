@@ -1,4 +1,4 @@
-"""Where runs lie on disk, and the two moves that make a run folder appear: whole or not at all.
+"""Where runs lie on disk, and the moves that make files and run folders appear: whole or not at all.
 
 outputs/<slug>/<run-id>/                  a finished run
 outputs/<slug>/failed/<run-id>-.../       a failed run: the notebook up to the failing cell, and error.json
@@ -14,13 +14,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import Timeout
-
 from lib.runs.locks import FROZEN_S, HOST, Held, abandoned, held, silence
 from lib.studies import Entry
 from lib.studies.registry import HOME
 
 LAST_FILE = "provenance.json"  # written last: a folder that has it is whole
+DROPPED = ".dropped-"  # how the name of a folder that is being removed begins
 
 
 def outputs_root() -> Path:
@@ -75,15 +74,34 @@ def partial_folder(entry: Entry, run_id: str) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            drop(folder)
 
 
-def publish(partial: Path, target: Path, replace: bool) -> Path:
-    """Move a whole run to its place in one rename. A run that is already there stays, unless `replace`."""
+def drop(folder: Path) -> None:
+    """Remove a folder of .partial, unless it has just left.
+
+    A run leaves .partial by a rename too, and of two renames of one folder only the first succeeds. So whoever removes (a
+    signal handler in the midst of `publish`, another thread, another process) never removes inside a run in its place, and
+    needs no lock, for which a signal handler could not wait. Nor is what was cut short while it went taken for a whole run.
+    """
+    doomed = folder.with_name(f"{DROPPED}{uuid.uuid4().hex[:8]}")
+    with contextlib.suppress(OSError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def complete(partial: Path, facts: str) -> None:
+    """Make a run in the making whole: when its last file appears, in one move, all others are safely on disk."""
     for file in partial.rglob("*"):
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
+    with replaced(partial / LAST_FILE) as file:
+        file.write_text(facts, encoding="utf-8")
+
+
+def publish(partial: Path, target: Path, replace: bool) -> Path:
+    """Move a whole run to its place in one rename. A run that is already there stays, unless `replace`."""
     old = partial.parent / f"{target.name}.{HOST}.{uuid.uuid4().hex[:8]}"
     with held(_lock_of(old)):
         if replace and target.exists():
@@ -93,8 +111,21 @@ def publish(partial: Path, target: Path, replace: bool) -> Path:
         except OSError:
             if not finished(target):  # else: somebody finished the same run first, and theirs stands
                 raise
-        shutil.rmtree(old, ignore_errors=True)
+        drop(old)
     return target
+
+
+@contextlib.contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """A file beside `target` to write to, put in its place in one move; an error leaves the old file as it was."""
+    beside = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:8]}{target.suffix}")
+    try:
+        yield beside
+        with beside.open("rb") as handle:
+            os.fsync(handle.fileno())  # or the name could outlive a power cut and the content not
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def sweep_leftovers(slug: str) -> None:
@@ -108,13 +139,16 @@ def sweep_leftovers(slug: str) -> None:
             target = run_folder(slug, run_id)
             if finished(folder) and not target.exists():
                 publish(folder, target, replace=False)
-            shutil.rmtree(folder, ignore_errors=True)
+            drop(folder)
+    for folder in room.glob(f"{DROPPED}*"):
+        shutil.rmtree(folder, ignore_errors=True)
     for probe in room.glob(".clock.*"):
         if silence(probe) > FROZEN_S:
             probe.unlink(missing_ok=True)
     for lock in [*room.glob("*.lock"), *room.glob("*.lease")]:
         if not lock.with_suffix("").is_dir():
-            with contextlib.suppress(Held, Timeout), abandoned(lock, HOST):
+            host = lock.name.split(".")[1]  # of a lease it is not known, so that it counts as another machine's
+            with contextlib.suppress(Held), abandoned(lock, host):
                 pass  # nobody's: letting go of it removes it
 
 

@@ -22,7 +22,8 @@ class RunProcess:
     """A run's process. It ends by itself when its work is done, and at once when `stop` closes its standard input."""
 
     def __init__(self, stdin: int, stdout: int, log: IO[str], popen: "subprocess.Popen[bytes] | None") -> None:
-        self._stdin, self._stdout, self._log, self._popen = os.fdopen(stdin, "w"), os.fdopen(stdout), log, popen
+        self._stdin, self._stdout = os.fdopen(stdin, "w"), os.fdopen(stdout, errors="replace")
+        self._log, self._popen = log, popen
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What it says, until its end."""
@@ -35,9 +36,14 @@ class RunProcess:
         self.stop()
 
     def stop(self) -> None:
-        """Tell it to end: it does so even where a signal would come before it listens."""
-        with contextlib.suppress(OSError):
+        """Tell it to end: it does so even where a signal would come before it listens. Safe in any thread, at any time."""
+        with contextlib.suppress(OSError, ValueError):  # the latter where another thread closes it at this moment
             self._stdin.close()
+
+    def close(self) -> None:
+        """Let go of its log; should it still run, it is told to end."""
+        self.stop()
+        self._log.close()
 
     def last_words(self) -> str:
         """How it ended and the end of its log in one line, for a process that ended without saying why."""
@@ -59,14 +65,14 @@ class Launcher:
         self.env = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"} | dict(env or {})
         self.cold_because = "" if warm and FORKS else "not asked for" if FORKS else f"{sys.platform} cannot fork safely"
         self._template: Template | None = None
-        self._lost = 0
+        self._lost = set[Template]()  # since the last one that did what it was asked
         self._lock = threading.Lock()
 
     def start(self, job: Job) -> RunProcess:
         """Start the process of a job."""
         stdin_theirs, stdin_ours = os.pipe()
         stdout_ours, stdout_theirs = os.pipe()
-        log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - it lives as long as the process
         try:
             popen = self._launch(job, stdin_theirs, stdout_theirs, log.fileno())
         except BaseException:
@@ -85,25 +91,32 @@ class Launcher:
             self._template.close()
 
     def _launch(self, job: Job, *files: int) -> "subprocess.Popen[bytes] | None":
-        if not self.cold_because:
-            try:
-                order = json.dumps({"job": job.to_json(), "threads": self.threads or cores()})
-                try:
-                    self._warm().start(order, *files)
-                except Outdated:
-                    self._warm().start(order, *files)
-                self._lost = 0
-                return None
-            except TemplateLost as reason:  # this run starts cold, the next one may have another template
-                self._lost += 1
-                if isinstance(reason, CannotFork) or self._lost == PATIENCE:
-                    self.cold_because = str(reason)
+        if not self.cold_because and self._forked(job, *files):
+            return None
         pinned = dict.fromkeys(THREADS, str(self.threads)) if self.threads else {}
         stdin, stdout, stderr = files
         return subprocess.Popen(
             [sys.executable, "-m", "lib.runs.child", job.to_json()],
             stdin=stdin, stdout=stdout, stderr=stderr, env=self.env | pinned, start_new_session=True,
         )  # fmt: skip
+
+    def _forked(self, job: Job, *files: int) -> bool:
+        """Whether a template took the job; if not, this run starts cold, and the next one may have another template."""
+        order = json.dumps({"job": job.to_json(), "threads": self.threads or cores()})
+        for _ in range(PATIENCE):
+            template = self._warm()
+            try:
+                template.start(order, *files)
+            except Outdated:  # no loss: the next one will know the code as it is now
+                continue
+            except TemplateLost as reason:
+                self._lost.add(template)  # one loss, however many runs were waiting for it
+                if isinstance(reason, CannotFork) or len(self._lost) >= PATIENCE:
+                    self.cold_because = str(reason)
+                return False
+            self._lost.clear()
+            return True
+        return False
 
     def _warm(self) -> Template:
         with self._lock:

@@ -48,6 +48,7 @@ class Template:
         ours, theirs = socket.socketpair()
         ours.settimeout(START_S)
         self._socket, self._lock = ours, threading.Lock()
+        self._last_words = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lib.runs.template", str(theirs.fileno()), *slugs],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
@@ -61,23 +62,37 @@ class Template:
         return self._socket.fileno() >= 0 and self._process.poll() is None
 
     def start(self, order: str, stdin: int, stdout: int, stderr: int) -> None:
-        """Fork a run's process, which gets these three files. Raises TemplateLost."""
+        """Fork a run's process, which gets these three files. Raises TemplateLost, the same to all who wait for a lost one."""
+        with self._lock:
+            if not self._last_words:
+                reply = self._asked(order, stdin, stdout, stderr)
+                if reply == "started":
+                    return
+                self.close()
+                self._last_words = reply or self._end()
+        if self._last_words.startswith("a package"):
+            raise CannotFork(self._last_words)
+        if self._last_words == CHANGED:
+            raise Outdated(self._last_words)
+        raise TemplateLost(self._last_words)
+
+    def _asked(self, order: str, *files: int) -> str:
+        """What it answers; nothing where it is gone."""
         try:
-            with self._lock:
-                socket.send_fds(self._socket, [order.encode()], [stdin, stdout, stderr])
-                reply = self._socket.recv(4096).decode()
+            socket.send_fds(self._socket, [order.encode()], list(files))
+            return self._socket.recv(4096).decode()
         except TimeoutError:
-            reply = f"the template did not answer within {START_S:g} s"
-        except OSError:  # it is gone
-            reply = ""
-        if reply == "started":
-            return
-        self.close()
-        if reply.startswith("a package"):
-            raise CannotFork(reply)
-        if reply == CHANGED:
-            raise Outdated(reply)
-        raise TemplateLost(reply or f"the template ended with code {self._process.wait(timeout=START_S)}")
+            return f"the template did not answer within {START_S:g} s"
+        except OSError:
+            return ""
+
+    def _end(self) -> str:
+        """How it ended; one that does not listen any more and lives on is of no use."""
+        try:
+            return f"the template ended with code {self._process.wait(timeout=START_S)}"
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return "the template stopped listening"
 
     def close(self) -> None:
         """Let the template end; runs that were forked from it go on."""
@@ -97,13 +112,13 @@ def code_state(entries: Iterable[Entry]) -> list[tuple[str, int, int]]:
 
 def main() -> None:
     """Import, then fork a run for each order until the other side closes."""
-    from lib.runs import child, execute  # noqa: F401 - what a run's process needs
-    from lib.runs.preload import preload, rehearse
-
     call_process("studies-warm")
     server = socket.socket(fileno=int(sys.argv[1]))
     entries = [find(slug) for slug in sys.argv[2:]]
-    imported = code_state(entries)  # before the imports: what changes meanwhile counts as changed
+    imported = code_state(entries)  # before what takes seconds to import: what changes meanwhile counts as changed
+    from lib.runs import child, execute  # noqa: F401 - what a run's process needs
+    from lib.runs.preload import preload, rehearse
+
     rehearse(entries)
     preload(entries)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,7 +12,9 @@ import pexpect
 import psutil
 import pytest
 
+from lib.runs.job import Job
 from lib.studies import SIZES, find, slugs
+from lib.studies.registry import SLUGS
 
 pytestmark = pytest.mark.xdist_group("runs")
 
@@ -91,7 +93,7 @@ def test_show_tells_bounds_sizes_and_claims(studies, outputs):
 
 REFUSALS = [
     # words after `run`, the field that the answer names, and a part of what it says
-    (["no-such"], "study", "got 'no-such', allowed: weight-ensembles, tiny"),
+    (["no-such"], "study", f"got 'no-such', allowed: {', '.join(SLUGS)}, tiny"),
     (["tiny", "no-such"], "study", "got 'no-such'"),
     ([], "STUDY", "got none"),
     (["{study}", "--size", "huge"], "size", f"got 'huge', allowed: {', '.join(SIZES)}"),
@@ -258,6 +260,18 @@ def test_gallery_draws_the_page(studies, outputs):
     assert done.returncode == 0
     assert done.stdout == f"{outputs / 'index.html'}\n"
     assert (outputs / "index.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+
+
+def test_a_gallery_that_cannot_be_drawn_is_said_in_a_line_and_is_no_fault_of_the_run(studies, tiny, outputs):
+    folder = Job.of("tiny", tiny.size_params("quick")).folder
+    folder.mkdir(parents=True)
+    (folder / "provenance.json").write_text("{}")
+    (outputs / "index.html").mkdir()
+    told = "studies: the gallery could not be drawn: Is a directory\n"
+    ran, drew = studies("run", "tiny"), studies("gallery")
+    assert (ran.returncode, ran.stderr) == (0, told)
+    assert "1 study: 1 already finished" in ran.stdout
+    assert (drew.returncode, drew.stdout, drew.stderr) == (1, "", told)
 
 
 def test_doctor_names_environment_and_data(studies, outputs):

@@ -1,21 +1,28 @@
 """Runs appear whole or not at all, whatever happens: kill -9, a full disk, a failing cell, an interruption."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from papermill.exceptions import PapermillExecutionError
 
+from lib.runs import execute
+from lib.runs.execute import RunFailed
 from lib.runs.job import Job
-from lib.runs.launch import DONE, FAILED, PRESENT, run_jobs
+from lib.runs.launch import DONE, FAILED, PRESENT, Progress, perform, run_jobs
 from lib.runs.locks import HOST
-from lib.runs.places import finished_runs, sweep_leftovers
+from lib.runs.places import complete, finished, finished_runs, sweep_leftovers
+from lib.runs.process import Launcher
 
 pytestmark = pytest.mark.xdist_group("runs")
 
@@ -151,6 +158,107 @@ def test_a_child_whose_parent_is_gone_ends_with_its_kernel(tiny, outputs):
     assert child.wait(timeout=20) == 130
 
 
+def test_a_child_that_is_stopped_leaves_the_run_that_started_it_alone(tiny, outputs, tmp_path, monkeypatch):
+    """A notebook may run studies itself: its own folder is in the environment of what it starts."""
+    (outer := tmp_path / "outer").mkdir()
+    monkeypatch.setenv("STUDIES_RUN_DIR", str(outer))
+    child = start_child(job(tiny))
+    child.stdin.close()
+    assert child.wait(timeout=20) == 130
+    assert outer.is_dir()
+
+
+STOPPED_AT_THE_END = """
+import os, sys, threading
+from lib.runs import child, execute
+
+began, over = threading.Event(), threading.Event()
+unlink, publish = os.unlink, execute.publish
+
+def run(entry, job, partial, emit):
+    os.environ["STUDIES_RUN_DIR"] = str(partial)
+    for name in ("results.json", "provenance.json"):
+        (partial / name).write_text("{}")
+
+def remove(*words, **where):
+    if threading.current_thread() is not threading.main_thread():
+        began.set()  # the removal has begun, and goes on when the run has been put in its place, or has not
+        over.wait()
+    unlink(*words, **where)
+
+def move(*words, **how):
+    os.unlink = remove
+    print("publishing", file=sys.stderr, flush=True)
+    began.wait()
+    try:
+        publish(*words, **how)
+    finally:
+        over.set()
+        threading.Event().wait()
+
+execute._run, execute.publish = run, move
+child.work(child.Job.from_json(sys.argv[1]), None)
+"""
+
+
+def test_a_run_stopped_while_it_is_put_in_its_place_is_there_whole_or_not_at_all(tiny, outputs):
+    child = subprocess.Popen(
+        [sys.executable, "-c", STOPPED_AT_THE_END, job(tiny).to_json()],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert any("publishing" in line for line in child.stderr)
+    child.stdin.close()
+    assert child.wait(timeout=20) == 130
+    runs, leftovers = folders(outputs)
+    assert all({f.name for f in run.iterdir()} == {"results.json", "provenance.json"} for run in runs)
+    assert [f for f in leftovers if f.is_dir()] == []
+
+
+def executed(entry, job, output, emit):
+    """What papermill leaves of a run, without running it."""
+    shutil.copy(entry.notebook, output)
+    (output.parent / "results.json").write_text('{"device": "cpu"}')
+
+
+@pytest.fixture
+def partial(tmp_path, monkeypatch):
+    """A folder for a run in the making."""
+    monkeypatch.setenv("STUDIES_RUN_DIR", "")  # set by the run, so that it must be put back
+    (folder := tmp_path / "partial").mkdir()
+    return folder
+
+
+def test_a_run_cut_short_within_its_last_file_is_not_whole(tiny, partial, monkeypatch):
+    write = Path.write_text
+
+    def half(file, text, **how):
+        last = '"wall_s"' in text
+        write(file, text[: len(text) // 2] if last else text, **how)
+        if last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "_through_papermill", executed)
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(KeyboardInterrupt):
+        execute._run(tiny, job(tiny), partial, print)
+    assert not finished(partial)
+    monkeypatch.setattr(Path, "write_text", write)
+    execute._run(tiny, job(tiny), partial, print)
+    assert finished(partial)
+
+
+def test_the_last_file_of_a_run_appears_when_all_others_are_on_disk(partial, monkeypatch):
+    (partial / "tables").mkdir()
+    others = [partial / "results.json", partial / "tables" / "draws.parquet"]
+    for file in others:
+        file.write_text("{}")
+    synced, appeared, replace = set(), [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: synced.add(os.fstat(number).st_ino))
+    monkeypatch.setattr(os, "replace", lambda source, target: (appeared.append(set(synced)), replace(source, target)))
+    complete(partial, "{}")
+    assert appeared == [{file.stat().st_ino for file in [*others, partial / "provenance.json"]}]
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of one megabyte."""
@@ -177,6 +285,63 @@ def test_full_disk_is_one_clear_error_and_finished_runs_stay(tiny, small_disk, m
     assert folders(small_disk)[0] == [finished]
     (small_disk / "ballast").unlink()
     assert run_one(tiny).state == DONE
+
+
+def test_a_disk_that_is_full_elsewhere_is_the_cells_trouble_and_the_notebook_is_kept(tiny, outputs, monkeypatch):
+    monkeypatch.setenv("TINY_JOURNAL", "/dev/full")
+    progress = run_one(tiny)
+    assert (progress.state, progress.kind, progress.cell) == (FAILED, "disk", "wait")
+    assert progress.error == "OSError: [Errno 28] No space left on device"
+    facts = json.loads((Path(progress.kept) / "error.json").read_text())
+    assert (facts["kind"], facts["cell"]) == ("disk", "wait")
+    assert "No space left" in (Path(progress.kept) / "notebook.ipynb").read_text()
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"), [("[Errno 122] Disk quota exceeded: 'x'", "disk"), ("[Errno 13] Permission denied: 'x'", "cell")]
+)
+def test_a_quota_that_is_used_up_is_a_full_disk_too(tiny, partial, monkeypatch, told, kind):
+    def fail(*_, **__):
+        raise PapermillExecutionError(0, 1, "", "OSError", told, [])
+
+    monkeypatch.setattr("papermill.execute_notebook", fail)
+    trouble = execute._through_papermill(tiny, job(tiny), partial / "notebook.ipynb", print)
+    assert (trouble.kind, str(trouble)) == (kind, f"OSError: {told}")
+
+
+def test_a_failure_that_cannot_be_kept_is_told_all_the_same(tiny, outputs, partial, monkeypatch):
+    (outputs / "tiny").mkdir(parents=True)
+    (outputs / "tiny" / "failed").touch()
+    monkeypatch.setattr(execute, "_through_papermill", lambda *_: RunFailed("no", "cell", "trouble"))
+    with pytest.raises(RunFailed, match="no") as caught:
+        execute._run(tiny, job(tiny), partial, print)
+    assert (caught.value.kind, caught.value.cell, caught.value.kept) == ("cell", "trouble", None)
+
+
+@pytest.fixture
+def dying(tiny, outputs, tmp_path):
+    """Bring jobs to the end of processes that die as they start; `said` is what they leave in their log."""
+
+    def run(said, count=1):
+        (tmp_path / "sitecustomize.py").write_text(f"import os\nos.write(1, {said!r})\nos.write(2, {said!r})\nos._exit(7)\n")
+        jobs = [job(tiny, seed=seed) for seed in range(count)]
+        with contextlib.closing(Launcher(["tiny"], 1, warm=False, env={"PYTHONPATH": str(tmp_path)})) as launcher:
+            return [perform(Progress(one), launcher, lambda p: None, threading.Event()) for one in jobs]
+
+    return run
+
+
+def test_a_process_that_dies_without_an_event_is_told_by_its_log_whatever_bytes_are_in_it(dying):
+    (p,) = dying(b"\xff died\n")
+    assert (p.state, p.kind) == (FAILED, "process")
+    assert p.error == "the run's process ended with code 7. \N{REPLACEMENT CHARACTER} died"
+
+
+def test_runs_that_have_ended_keep_no_file_open(dying):
+    before = psutil.Process().num_fds()
+    outcomes = dying(b"died\n", count=3)
+    assert [p.state for p in outcomes] == [FAILED] * 3
+    assert psutil.Process().num_fds() == before
 
 
 def test_plain_papermill_runs_the_notebook_and_refuses_unknown_names(tiny, outputs, tmp_path):

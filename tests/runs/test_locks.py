@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lib.runs import locks
 from lib.runs.job import Job
 from lib.runs.locks import BEAT_S, FROZEN_S, HOST, Held, abandoned, held, silence
 from lib.runs.places import lease, partial_folder, publish, sweep_leftovers
@@ -109,6 +111,26 @@ def test_silence_is_counted_from_the_last_beat_and_leaves_nothing(lock):
     assert 999 < silence(lock) < 1010
     assert list(lock.parent.iterdir()) == [lock]
     assert silence(lock.parent / "nowhere" / "x.lock") == float("inf")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs a folder in which no file can be made")
+def test_where_the_clock_cannot_be_read_a_holder_counts_as_alive():
+    assert silence(Path("/proc/self/stat")) == 0.0
+    with pytest.raises(Held), abandoned(Path("/proc/self/stat"), ELSEWHERE):
+        pass
+
+
+def test_a_holder_that_has_just_left_is_not_taken_for_one_that_hangs(lock, holder, monkeypatch):
+    process, _ = holder(lock)
+
+    def leave_first(path):
+        process.communicate()
+        return silence(path)
+
+    monkeypatch.setattr(locks, "silence", leave_first)
+    with held(lock, steal_when_frozen=True):
+        assert holder(lock)[1] == f"refused {lock.name}", "it is ours now"
+    assert not lock.exists()
 
 
 @pytest.mark.parametrize("stopped_for", [0.5 * FROZEN_S, 2 * FROZEN_S])
@@ -214,12 +236,38 @@ def test_leases_of_the_dead_go_and_those_of_the_living_stay(outputs, holder):
     holder(room / f"{'b' * 12}.lease")
     dead.kill()
     dead.wait()
+    age(room / f"{'a' * 12}.lease", 2 * FROZEN_S)
     sweep_leftovers("tiny")
     assert [f.name for f in room.iterdir()] == [f"{'b' * 12}.lease"]
     with pytest.raises(Held), lease("tiny", "b" * 12):
         pass
     with lease("tiny", "a" * 12):
         pass
+
+
+def test_locks_that_another_machine_may_hold_stay_while_they_are_young(outputs):
+    """It holds a lock before it makes the folder; whose a lease is, no name tells. Whether it is held is not seen from here."""
+    room = outputs / "tiny" / ".partial"
+    room.mkdir(parents=True)
+    young = [room / f"{'a' * 12}.lease", room / f"{'a' * 12}.{ELSEWHERE}.00000000.lock"]
+    for lock in [*young, room / f"{'b' * 12}.{HOST}.00000000.lock"]:
+        lock.touch()
+    sweep_leftovers("tiny")
+    assert set(room.iterdir()) == set(young)
+    for lock in young:
+        age(lock, 2 * FROZEN_S)
+    sweep_leftovers("tiny")
+    assert list(room.iterdir()) == []
+
+
+def test_a_whole_run_whose_removal_was_cut_short_is_not_put_in_its_place(tiny, outputs, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)  # it got no further
+        with partial_folder(tiny, "a" * 12) as folder:
+            (folder / "provenance.json").write_text("{}")
+    sweep_leftovers("tiny")
+    assert finished(outputs) == {}
+    assert list((outputs / "tiny" / ".partial").iterdir()) == []
 
 
 def test_a_folder_that_nobody_of_us_made_does_not_stop_every_run(outputs):

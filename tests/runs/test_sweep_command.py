@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from lib.runs.job import Job
 from lib.runs.kernel import FOLDER
 from lib.runs.sweeps import sweep_table
 from tests.conftest import HOME
-from tests.runs.stored_runs import Page
+from tests.runs.stored_runs import Page, shelve
 from tests.runs.sweeping import REPORT, STUDIES, WHOLE, checkout, end, finished, sweep, until
 
 pytestmark = pytest.mark.xdist_group("sweeps")
@@ -129,6 +130,10 @@ def refusal(done, outputs):
         (["tiny", "-g", "seed=0:4", "--scheduler", "tcp://127.0.0.1:1", "--slurm", "x.yaml"], "--slurm: got it together with "),
         (["tiny", "-g", "seed=0:4", "--scheduler", "tcp://127.0.0.1:1", *LOCAL], "--engine: got local, allowed: dask, as "),
         (["tiny", "-g", "seed=0:4", "--slurm", "params/slurm.yaml", *LOCAL], "--engine: got local, allowed: dask, as "),
+        (
+            ["tiny", "-g", "seed=0:4", "--slurm", "some.yaml", "--threads", "2"],
+            "--threads: got 2 together with --slurm, allowed: ",
+        ),
         (["tiny", "-g", "seed=0:4", "--slurm", "nowhere.yaml"], "nowhere.yaml: not readable as YAML: "),
         (
             ["tiny", "-g", "seed=0:4", "--scheduler", "not an address"],
@@ -139,6 +144,23 @@ def refusal(done, outputs):
 )
 def test_bad_input_is_one_line_and_exit_code_2(studies, outputs, words, answer):
     assert refusal(studies("sweep", *words), outputs).startswith(answer)
+
+
+def test_a_plan_that_cannot_be_written_is_one_line(studies, outputs):
+    (outputs / "tiny").mkdir(parents=True)
+    (outputs / "tiny" / "sweeps").touch()
+    done = studies("sweep", "tiny", *GRID, *LOCAL)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"studies: Not a directory while writing the plan under {outputs / 'tiny' / 'sweeps'}" in done.stdout
+
+
+def test_a_sweep_all_of_whose_runs_were_made_otherwise_gets_its_report(studies, tiny, outputs):
+    for job in Job.many("tiny", [tiny.study.params.parse({"seed": seed}) for seed in range(2)]):
+        shelve(job.folder, "tiny", figures=(), params=job.params, claims=[])
+    done = studies("sweep", "tiny", *GRID, *LOCAL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 runs, 2 already finished, 0 to do" in done.stdout
+    assert "2 of 2 runs finished, 0 failed" in done.stdout
 
 
 def test_a_machine_without_slurm_is_told_so(studies, outputs, tmp_path):

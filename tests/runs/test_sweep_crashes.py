@@ -86,7 +86,8 @@ def test_workers_and_scheduler_started_by_hand(outputs, journal, tmp_path):
         process = sweep(*GRID, "--scheduler", address)
         before = some_finished(outputs, process)
         for p in [*descendants(workers[0]), workers[0]]:
-            p.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a run may come to its end meanwhile
+                p.kill()
         end(process)
         check(outputs, RUNS)
         assert untouched(before, outputs)
@@ -147,7 +148,7 @@ def test_a_full_disk_fails_the_runs_that_do_not_fit_and_no_other(tiny, journal, 
     before = some_finished(disk, process)
     fill(disk)
     said = end(process, code=1)
-    assert "disk full while writing tiny" in said
+    assert "disk full while writing tiny" in said or "No space left on device" in said  # in the notebook, or in a cell
     assert "Traceback" not in said
     assert untouched(before, disk)
     (disk / "ballast").unlink()

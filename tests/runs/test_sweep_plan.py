@@ -1,5 +1,6 @@
 """A sweep before it starts: the grid and its laws, refusals, what it will cost, its plan on disk, and what Slurm is asked for."""
 
+import io
 import json
 import math
 import shlex
@@ -9,14 +10,18 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lib.runs.job import Job
+from lib.runs.launch import RUNNING
 from lib.runs.sweeps import planning
+from lib.runs.sweeps.board import Board
 from lib.runs.sweeps.grid import parse_axes, points, size
 from lib.runs.sweeps.planning import MANY, cost
 from lib.runs.sweeps.slurm import SlurmFile, read_slurm_file, slurm_cluster
 from lib.studies import ParamError, find
 from lib.studies.registry import HOME as SUITE
+from lib.studies.registry import SLUGS
 from tests.conftest import HOME
 
 NO_LIMITS = {"max_seconds": None, "max_memory_mb": None}
@@ -189,7 +194,7 @@ def test_what_is_fixed_is_checked_too():
     assert refusal("seed=0:4", n="1") == "n: got 1, allowed: whole numbers >= 2 and <= 10000"
     assert refusal("seed=0:4", file={"sede": 1}).startswith("sede: got 1, but there is no such parameter; allowed: seed, ")
     assert refusal("seed=0:4", size="huge") == "size: got 'huge', allowed: test, quick, laptop, paper"
-    assert refusal("seed=0:4", slug="no-such") == "study: got 'no-such', allowed: weight-ensembles, tiny"
+    assert refusal("seed=0:4", slug="no-such") == f"study: got 'no-such', allowed: {', '.join(SLUGS)}, tiny"
 
 
 @pytest.mark.parametrize(
@@ -284,6 +289,16 @@ def test_what_is_finished_costs_nothing_and_damaged_records_are_passed_over(outp
     found = cost(sweep, sweep.unfinished())
     assert (found.wall_s, found.stored) == (3.0, 2)
     assert cost(sweep, []).wall_s == 0
+
+
+def test_the_board_counts_no_runs_of_other_sweeps_that_the_same_scheduler_tells_of():
+    sweep, said = plan("seed=0:2"), io.StringIO()
+    board = Board(sweep, 2, cost(sweep, sweep.jobs), Console(file=said, width=100))
+    for run_id in (sweep.jobs[0].run_id, "f" * 12):
+        board.heard(run_id, {"state": RUNNING, "cell": "wait", "position": "1/9"})
+    board.console.print(board._draw())
+    assert "0 of 2 finished, 1 running" in said.getvalue()
+    assert "f" * 12 not in said.getvalue()
 
 
 def test_the_plan_is_written_once(outputs):

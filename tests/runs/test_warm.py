@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,13 @@ import pandas as pd
 import psutil
 import pytest
 
+from lib.runs import template
 from lib.runs.forked import FORKS
 from lib.runs.job import Job
 from lib.runs.kernel import FOLDER, SETTLED_S, sweep_sockets
 from lib.runs.launch import DONE, FAILED, Progress, perform
 from lib.runs.process import PATIENCE, Launcher
+from lib.runs.template import Template, TemplateLost
 from lib.studies import find, slugs
 from tests.conftest import HOME
 from tests.runs.sweeping import until
@@ -214,6 +217,107 @@ def test_a_package_that_ends_its_process_costs_each_run_its_kernel_and_warm_star
             process.stop()
             assert list(process.events()) == []
         assert launcher.cold_because
+
+
+def started_at_once(launcher, count, monkeypatch, meanwhile=lambda: None):
+    """Start runs from several threads, do something once all have turned to a template, and bring the runs to their end.
+
+    How many of them were forked, and all the templates that they turned to.
+    """
+    turned_to, warm = [], Launcher._warm
+
+    def remember(self):
+        turned_to.append(found := warm(self))
+        return found
+
+    monkeypatch.setattr(Launcher, "_warm", remember)
+    with ThreadPoolExecutor(count) as pool:
+        starts = [pool.submit(launcher.start, nowhere("tiny")) for _ in range(count)]
+        until(lambda: len(turned_to) >= count, "all of them")
+        meanwhile()
+        processes = [start.result() for start in starts]
+    for process in processes:
+        with contextlib.closing(process):
+            process.stop()
+            list(process.events())
+    return [process._popen for process in processes].count(None), set(turned_to)
+
+
+def test_a_dead_template_is_one_loss_however_many_runs_were_waiting_for_it(house, monkeypatch):
+    with contextlib.closing(house.launcher()) as launcher:
+        forked, turned_to = started_at_once(launcher, PATIENCE, monkeypatch, lambda: templates()[0].kill())
+        assert (forked, len(turned_to)) == (0, 1)
+        assert launcher.cold_because == "", "the next run may have another one"
+
+
+CHANGE_ONCE = """
+import os, sys
+
+class Change:
+    def find_spec(self, name, path=None, target=None):
+        if name == "lib.runs.execute" and not os.path.exists({once!r}):
+            open({once!r}, "w").close()
+            os.utime({file!r})
+
+sys.meta_path.insert(0, Change())
+"""
+
+
+def test_code_that_changes_while_a_template_imports_costs_it_and_no_run_its_warm_start(house, monkeypatch):
+    once, file = house.modules / "once", house.declaration
+    (house.modules / "sitecustomize.py").write_text(CHANGE_ONCE.format(once=str(once), file=str(file)))
+    with contextlib.closing(house.launcher()) as launcher:
+        forked, turned_to = started_at_once(launcher, PATIENCE + 1, monkeypatch)
+        assert (forked, len(turned_to)) == (PATIENCE + 1, 2)
+        assert launcher.cold_because == ""
+
+
+DEAF = "import os, sys, time\nos.close(int(sys.orig_argv[3]))\ntime.sleep(1000)\n"
+
+
+def test_a_template_that_does_not_listen_and_does_not_end_is_lost_and_ended(house, monkeypatch):
+    (house.modules / "sitecustomize.py").write_text(DEAF)
+    deaf = Template(["tiny"], house.launcher().env)
+    monkeypatch.setattr(template, "START_S", 0.3)
+    with open(os.devnull) as null, pytest.raises(TemplateLost, match="stopped listening"):
+        deaf.start("{}", *3 * [null.fileno()])
+    assert deaf._process.wait(timeout=20) == -signal.SIGKILL
+
+
+SEEN_BY_TWO = """
+import contextlib, os, threading
+from lib.runs.forked import ForkedKernel
+
+kernel, other, waitpid, both, said = ForkedKernel(lambda: None), ForkedKernel(lambda: None), os.waitpid, threading.Barrier(2), []
+
+def together(*words):
+    with contextlib.suppress(threading.BrokenBarrierError):
+        both.wait(0.5)
+    return waitpid(*words)
+
+def look():
+    try:
+        kernel.poll()
+    except ChildProcessError as error:
+        said.append(error)
+
+kernel.kill()
+os.waitid(os.P_PID, kernel.pid, os.WEXITED | os.WNOWAIT)
+os.waitpid = together
+threads = [threading.Thread(target=look) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+os.waitpid = waitpid
+print(said, kernel.poll())
+other.kill()
+os.waitpid(other.pid, 0)
+print(other.poll())
+"""
+
+
+def test_two_threads_may_see_the_end_of_a_kernel_and_so_may_somebody_else():
+    done = subprocess.run([sys.executable, "-c", SEEN_BY_TWO], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"[] {-signal.SIGKILL}\n0\n", "")
 
 
 def test_a_kernel_that_died_before_it_was_told_to_begin():

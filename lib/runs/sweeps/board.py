@@ -52,7 +52,9 @@ class Board:
         self.slots = slots
 
     def heard(self, run_id: str, facts: Mapping[str, Any]) -> None:
-        """A run said something."""
+        """A run said something; other sweeps on the same scheduler are heard as well."""
+        if run_id not in self._points:
+            return
         with self._lock:
             if facts["state"] == RUNNING:
                 self._running[run_id] = facts
@@ -103,7 +105,7 @@ class Board:
         said += [] if self.slots else ["waiting for workers"]
         table = Table(box=None, pad_edge=False, show_header=False)
         for run_id, facts in list(running.items())[:SHOWN]:
-            table.add_row(f"[cyan]{self._points.get(run_id, run_id)}[/]", str(facts["position"]), str(facts["cell"]))
+            table.add_row(f"[cyan]{self._points[run_id]}[/]", str(facts["position"]), str(facts["cell"]))
         bar = ProgressBar(total=self.total, completed=here + self.failed, width=60)
         return Group(bar, Text(", ".join(said)), table)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, Future, LocalCluster, SpecCluster
+from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, SpecCluster
 
 from lib import parallel
 from lib.runs.job import Job
@@ -19,7 +19,7 @@ from lib.runs.sweeps.engines import ClusterLost, Heard
 from lib.studies import ParamError
 
 HERE = "127.0.0.1"
-ANSWER_S = 5.0  # for the scheduler to answer a question
+ANSWER_S = 5.0  # for the scheduler, or for all workers, to answer a question
 GONE_S = 20.0  # without the scheduler, the cluster is taken for lost
 
 
@@ -70,7 +70,10 @@ class DaskEngine:
 
     def _outcome(self, p: Progress, future: Future) -> Progress:
         if future.status == "finished":
-            facts = future.result()
+            try:
+                facts = future.result(timeout=GONE_S)
+            except (OSError, CancelledError):  # a scheduler that dies now takes the answer along; what is finished lies on disk
+                raise ClusterLost(f"the scheduler at {self._address} does not answer any more") from None
             p.began, p.ended = 1.0, 1.0 + facts.pop("elapsed")
             for name, value in facts.items():
                 setattr(p, name, value)
@@ -79,7 +82,7 @@ class DaskEngine:
             raise ClusterLost("the scheduler forgot its work, as it does when it is started anew")
         error = future.exception()
         p.state, p.kind, p.error = FAILED, "worker", f"{type(error).__name__}: {' '.join(str(error).split())}"
-        p.strikes = int(dask.config.get("distributed.scheduler.allowed-failures")) if "KilledWorker" in p.error else 0
+        p.strikes = error.allowed_failures + 1 if isinstance(error, KilledWorker) else 0
         return p
 
     def _check(self) -> None:
@@ -92,7 +95,7 @@ class DaskEngine:
         if now and self._client.status == "running":
             self._client.cancel([future for _, future in self._futures.values()], reason="interrupted")
             with contextlib.suppress(Exception):  # a worker that does not answer ends its run by itself
-                self._client.run(remote.stop, self._folder, nanny=False, on_error="ignore")
+                self._client.run(remote.stop, self._folder, on_error="ignore", callback_timeout=ANSWER_S)
         self._client.close(timeout=5)
         if self._cluster is not None:
             self._cluster.close(timeout=10)
@@ -126,13 +129,23 @@ def connect(make: Callable[[], SpecCluster] | str) -> tuple[Client, SpecCluster 
 
 
 def check_workers(client: Client) -> None:
-    """Make sure that the workers that are there can run us. Raises ParamError."""
-    answers = client.run(remote.probe, on_error="return")
+    """Make sure that the workers that are there can run us. Raises ParamError.
+
+    One that does not answer keeps nobody from the others: the scheduler gives its work to them.
+    """
+    answers = {}
+    with contextlib.suppress(TimeoutError):
+        answers = client.run(remote.probe, on_error="return", callback_timeout=ANSWER_S)
     for address, answer in answers.items():
         if isinstance(answer, BaseException):
             raise ParamError(
                 f"--scheduler: worker {address} cannot import this package ({type(answer).__name__}: {answer}), "
                 "allowed: workers started in the same environment"
+            )
+        if answer != parallel.source_digest():
+            raise ParamError(
+                f"--scheduler: worker {address} has another source of lib, "
+                "allowed: workers started from this checkout as it is now"
             )
 
 

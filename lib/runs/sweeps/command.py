@@ -1,7 +1,7 @@
 """`studies sweep`, after its options are read: plan, show the plan, drive, report."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ class Where:
         return self.jobs or max(1, cores() // self.threads)
 
 
+class Unwritable(Exception):
+    """The sweep's folder cannot be written to."""
+
+
 def run(sweep: Sweep, where: Where, dry: bool) -> int:
     """The whole sweep; the exit code: 0 all runs are finished, 1 some are not. Raises ParamError for an unusable cluster."""
     console = Console()
@@ -61,15 +65,11 @@ def run(sweep: Sweep, where: Where, dry: bool) -> int:
         if to_do:
             with _engine(sweep, where, board.heard) as engine, board:
                 outcomes = drive(sweep, engine, board.ended, board.looked)
-    except ClusterLost as error:
+        with _writing("report", sweep):
+            sweep.write()  # where there was nothing to do, no engine has
+            summary = report(sweep, outcomes)
+    except (ClusterLost, Unwritable) as error:
         console.print(f"studies: {error}{KEPT}", style="red", soft_wrap=True)
-        return 1
-    try:
-        summary = report(sweep, outcomes)
-    except OSError as error:
-        console.print(
-            f"studies: {error.strerror} while writing the report under {sweep.folder}{KEPT}", style="red", soft_wrap=True
-        )
         return 1
     _close(console, sweep, summary, board)
     return 1 if failures(outcomes) or summary.missing else 0
@@ -103,11 +103,21 @@ def told_plan(sweep: Sweep, to_do: int, expected: Cost, where: Where) -> list[st
 
 
 @contextlib.contextmanager
+def _writing(what: str, sweep: Sweep) -> Iterator[None]:
+    """Raises Unwritable in place of an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise Unwritable(f"{error.strerror or error} while writing the {what} under {sweep.folder}") from None
+
+
+@contextlib.contextmanager
 def _engine(sweep: Sweep, where: Where, heard: Heard) -> Any:
     """The engine, closed at the end; on an interruption or error what runs is stopped."""
     engine = _open(sweep, where, heard)
     try:
-        sweep.write()
+        with _writing("plan", sweep):
+            sweep.write()
         yield engine
     except BaseException:
         engine.close(now=True)
@@ -129,7 +139,8 @@ def _open(sweep: Sweep, where: Where, heard: Heard) -> Engine:
         client, cluster = dask.connect(lambda: submit(asked))
     else:
         client, cluster = dask.connect(where.scheduler or (lambda: dask.local(where.workers)))
-        dask.check_workers(client)
+        if where.scheduler:
+            dask.check_workers(client)
     return dask.DaskEngine(client, cluster, sweep.folder, threads, heard)
 
 

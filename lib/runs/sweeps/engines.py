@@ -79,7 +79,6 @@ class LocalEngine:
         if now:
             self._stopping.set()
             for p in list(self._running):
-                if p.process is not None:
-                    p.process.stop()
+                p.stop()
         self._pool.shutdown(cancel_futures=now)
         self._launcher.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 from lib.runs.identity import digest
 from lib.runs.job import Job
-from lib.runs.places import finished, finished_runs, sweep_folder
+from lib.runs.places import finished, finished_runs, replaced, sweep_folder
 from lib.runs.sweeps.grid import Axes, check_value, parse_axes, points, size
 from lib.studies import Entry, ParamError, find
 from lib.studies.params import from_text
@@ -47,8 +47,6 @@ class Sweep:
 
     def write(self) -> None:
         """Write plan.json, unless an earlier call of the same sweep has done so."""
-        from lib.runs.sweeps.record import replaced
-
         target, study = self.folder / "plan.json", self.entry.study
         if target.exists():
             return

@@ -1,15 +1,13 @@
 """The report of a sweep: once all its runs have been tried, its folder gets a table, a figure, what failed, and a summary."""
 
-import contextlib
-import os
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from lib.runs.places import replaced
 from lib.runs.records import FailedRow, Plan, Summary
 from lib.runs.stored import StoredRun, Unreadable, read_plan, read_run
 
@@ -105,16 +103,3 @@ def _summary(runs: Sequence[StoredRun], lost: Sequence[FailedRow], frame: Any, c
         cpu_s=round(sum(cost.cpu_s for cost in costs), 3), peak_rss_mb=max((cost.peak_rss_mb for cost in costs), default=0.0),
         caption=caption, note="" if caption else NO_METRIC if runs else NO_RUN,
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def replaced(target: Path) -> Iterator[Path]:
-    """A file beside `target` to write to, put in its place in one move; an error leaves the old file as it was."""
-    beside = target.with_name(f".{target.stem}-{uuid.uuid4().hex[:8]}{target.suffix}")
-    try:
-        yield beside
-        with beside.open("rb") as handle:
-            os.fsync(handle.fileno())  # or the name could outlive a power cut and the content not
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from distributed import get_worker
 
+from lib.parallel import source_digest
 from lib.runs.job import Job
 from lib.runs.launch import FAILED, Progress, perform
 from lib.runs.process import Launcher
@@ -23,8 +24,8 @@ _lock = threading.Lock()
 
 
 def probe() -> str:
-    """The folder of the package that a worker would run: importing this module is half of the test."""
-    return str(Path(__file__).parents[3])
+    """The code that a worker has: importing this module is half of the test."""
+    return source_digest()
 
 
 def work(job_text: str, sweep_folder: str, threads: int, env: Mapping[str, str]) -> dict[str, Any]:
@@ -60,8 +61,7 @@ def stop(sweep_folder: str) -> None:
     with _lock:
         _stopped.pop(sweep_folder, threading.Event()).set()
         for p in _running.get(sweep_folder, []):
-            if p.process is not None:
-                p.process.stop()
+            p.stop()
 
 
 def _launcher(slug: str, threads: int, env: Mapping[str, str]) -> Launcher:
