@@ -1,0 +1,138 @@
+"""What each draw of the experiment starts from: its few images, and what the experts say about them.
+
+Experts are trained once for all draws, as one population: an ensemble needs every one of them, and training them anew in each
+draw would cost `draws` times as much. A draw gets their logits rather than the experts: those are smaller, and all that it
+needs, so that it can be computed anywhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int64
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from lib.distillation.experts import Experts, train_experts
+from lib.distillation.labels import ensemble
+from lib.distillation.pool import Task, load_task, nested_draw
+from lib.distillation.setup import Setup
+from lib.population import Progress
+from lib.seeds import Seeds
+
+Logits = Float[Tensor, "epochs n C"]
+
+
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """The images of one draw at one budget, and logits for them after each of the setup's epochs, float32.
+
+    `rows`: n = ipc C row numbers of the training part, grouped by class. `own`: expert rate -> logits of the draw's own expert.
+    `together`: mean logits of all experts at the main rate. `each`: those of every expert at the main rate, at the budget where
+    labels are learned. `prototypes`: centres of `ipc` clusters of each class, in place of random images; `prototype_logits`:
+    the own expert's for them.
+    """
+
+    ipc: int
+    rows: Int64[Tensor, "n"]
+    own: Mapping[float, Logits]
+    together: Logits
+    each: Float[Tensor, "epochs E n C"] | None
+    prototypes: Float[Tensor, "n d"]
+    prototype_logits: Logits
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """One repeat before any student is trained. `subjects`: the classes that are left out in turn."""
+
+    number: int
+    budgets: tuple[Budget, ...]
+    subjects: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """`experts`: by rate, one expert for each draw. `table`: draw, expert_lr, epoch, validation and test accuracy in %."""
+
+    task: Task
+    experts: Mapping[float, Experts]
+    table: pd.DataFrame
+    draws: tuple[Draw, ...]
+
+
+def prepare(setup: Setup, seeds: Seeds, progress: Progress | None = None) -> Prepared:
+    """Load the task, draw each repeat's images, train all experts and ask them about the images.
+
+    Draw d has expert d; its images depend on `seeds.child("draw", d)` alone. `progress` is called for each rate's training.
+    Errors: ValueError and RuntimeError as the pieces raise.
+    """
+    task = load_task(setup.task, train_size=setup.train_size, device=torch.device(setup.device))
+    nodes = [seeds.child("draw", d) for d in range(setup.draws)]
+    rows = [nested_draw(task.y_train.cpu(), setup.ipcs, node.child("images")) for node in nodes]
+    experts = {lr: _experts(setup, task, lr, seeds.child("experts"), progress) for lr in setup.expert_lrs}
+    subjects = _subjects(task, experts[setup.main_lr], setup.subjects)
+    centres = {ipc: class_centres(task, ipc, seeds.child("prototypes", ipc)) for ipc in setup.ipcs}
+    draws = []
+    for d in range(setup.draws):
+        budgets = tuple(_budget(setup, task, experts, d, rows[d][ipc], centres[ipc]) for ipc in setup.ipcs)
+        draws.append(Draw(d, budgets, subjects))
+    return Prepared(task, experts, _table(task, experts), tuple(draws))
+
+
+def class_centres(task: Task, ipc: int, seeds: Seeds) -> Float[Tensor, "n d"]:
+    """Centres of `ipc` k-means clusters of each class's training images: prototypes that stand for the data's distribution.
+
+    (Our stand-in for distribution matching [zhao2023] on raw pixels, whose optimum at one image a class is the class mean.)
+    """
+    x, y, centres = task.x_train.cpu().double().numpy(), task.y_train.cpu().numpy(), []
+    for c in range(task.classes):
+        state = seeds.child("class", c).integer() % 2**32
+        centres.append(KMeans(ipc, n_init=1, random_state=state).fit(x[y == c]).cluster_centers_)
+    return torch.from_numpy(np.concatenate(centres)).to(task.x_train)
+
+
+def _experts(setup: Setup, task: Task, lr: float, seeds: Seeds, progress: Progress | None) -> Experts:
+    """One expert for each draw; experts of different rates share starts and data order."""
+    return train_experts(
+        task, setup.net(task), experts=setup.draws, epochs=setup.epochs, batch_size=setup.expert_batch, lr=lr, momentum=0.0,
+        seeds=seeds, members_at_once=setup.members_at_once, progress=progress,
+    )  # fmt: skip
+
+
+def _subjects(task: Task, experts: Experts, count: int) -> tuple[int, ...]:
+    """`count` classes, spread over the range from the hardest to the easiest for the trained experts; all if there are fewer."""
+    if not 1 <= count <= task.classes:
+        raise ValueError(f"subjects: got {count}, allowed are 1 to {task.classes}, the classes of {task.name!r}")
+    found = experts.logits(experts.epochs[-1], task.x_validation).argmax(-1) == task.y_validation
+    accuracy = torch.stack([found[:, task.y_validation == c].double().mean() for c in range(task.classes)])
+    places = torch.linspace(0, task.classes - 1, count).round().long()
+    return tuple(accuracy.cpu().argsort(stable=True)[places].tolist())
+
+
+def _budget(setup: Setup, task: Task, experts: Mapping[float, Experts], d: int, rows: Tensor, centres: Tensor) -> Budget:
+    ipc, x = len(rows) // task.classes, task.x_train[rows.to(task.x_train.device)]
+    found = {lr: _logits(each, x) for lr, each in experts.items()}
+    main = found[setup.main_lr]
+    together = torch.stack([ensemble(z) for z in main]).float()
+    own = {lr: z[:, d].clone() for lr, z in found.items()}  # not a view, which would carry all experts along
+    prototype_logits = _logits(experts[setup.main_lr], centres)[:, d].clone()
+    learning = setup.learned_steps and ipc == setup.structure_ipcs[0]
+    return Budget(ipc, rows, own, together, main if learning else None, centres.cpu(), prototype_logits)
+
+
+def _logits(experts: Experts, x: Tensor) -> Float[Tensor, "epochs E n C"]:
+    """After every epoch, as the network's own float32."""
+    return torch.stack([experts.logits(epoch, x) for epoch in experts.epochs]).float().cpu()
+
+
+def _table(task: Task, experts: Mapping[float, Experts]) -> pd.DataFrame:
+    rows = []
+    for lr, found in experts.items():
+        test = found.accuracy_on(task.x_test, task.y_test)
+        for e, epoch in enumerate(found.epochs):
+            for d in range(test.shape[1]):
+                rows.append((d, lr, epoch, found.accuracy[e, d].item(), test[e, d].item()))
+    return pd.DataFrame(rows, columns=["draw", "expert_lr", "epoch", "validation", "test"])

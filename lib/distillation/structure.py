@@ -1,0 +1,137 @@
+"""What in soft labels teaches: the same labels, taken apart in controlled ways, and students of what is left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from lib.distillation.labels import (
+    entropy,
+    hard,
+    mean_rest,
+    remove_label,
+    shuffled_rest,
+    smoothed,
+    smoothing_of_entropy,
+    soften,
+    swap_k,
+    top_k,
+    without_images,
+)
+from lib.distillation.lessons import Budget
+from lib.distillation.pool import Task
+from lib.distillation.setup import Setup
+from lib.distillation.students import Arm
+from lib.distillation.tuning import tuned
+from lib.seeds import Seeds
+
+CONTROL = "control"
+MOST_RANKS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """One budget's images with the labels that are taken apart: those of the own expert after `epoch`.
+
+    `x`, `truth`: the images and their classes; `q`: the labels. `seeds`: the draw's.
+    """
+
+    task: Task
+    setup: Setup
+    budget: Budget
+    seeds: Seeds
+    labellers: pd.DataFrame
+    epoch: int
+    x: Float[Tensor, "n d"]
+    truth: Int64[Tensor, "n"]
+    q: Float[Tensor, "n C"]
+
+    @classmethod
+    def of(cls, task: Task, budget: Budget, setup: Setup, seeds: Seeds, labellers: pd.DataFrame) -> "Lesson":
+        """The labels of the setup's epoch, or of the epoch whose student is best on validation at this budget."""
+        mine = labellers[labellers["kind"] == "epoch"]
+        epoch = setup.structure_epoch or int(mine.loc[mine["validation"].idxmax(), "epoch"])
+        q = soften(budget.own[setup.main_lr][setup.epochs.index(epoch)])
+        rows = budget.rows.to(task.x_train.device)
+        return cls(task, setup, budget, seeds, labellers, epoch, task.x_train[rows], task.y_train[rows].cpu(), q)
+
+    def test(self, arms: dict[str, Float[Tensor, "n C"]]) -> dict[str, float]:
+        """Test accuracy in % of a student of each way of labelling the images."""
+        ways = [Arm(name, labels) for name, labels in arms.items()]
+        found = tuned(self.task, self.x, ways, self.setup, self.seeds.child("students")).table(self.task)
+        return dict(zip(found["arm"], found["test"], strict=True))
+
+    def known(self, kind: str) -> float:
+        """Test accuracy of the labeller of this kind (after this lesson's epoch, where it has one), trained before."""
+        rows = self.labellers[self.labellers["kind"] == kind]
+        return float(rows.loc[rows["epoch"].isna() | (rows["epoch"] == self.epoch), "test"].iloc[0])
+
+
+def structure_tables(lesson: Lesson, subjects: Sequence[int]) -> dict[str, pd.DataFrame]:
+    """`top` at every budget; `structure`, `swap` and `zero` at the setup's structure_ipcs, else empty tables."""
+    if lesson.budget.ipc not in lesson.setup.structure_ipcs:
+        empty = {name: pd.DataFrame() for name in ("structure", "swap", "zero")}
+        return empty | {"top": top_table(lesson)}
+    parts = {"structure": structure_table(lesson), "swap": swap_table(lesson)}
+    return parts | {"top": top_table(lesson), "zero": zero_table(lesson, subjects)}
+
+
+def structure_table(lesson: Lesson) -> pd.DataFrame:
+    """arm, test: the labels as they are; smoothing with their mean entropy; each image's rest shuffled; the class's mean rest."""
+    q, truth = lesson.q, lesson.truth
+    amount = smoothing_of_entropy(entropy(q).mean().item(), q.shape[1])
+    found = lesson.test(
+        {
+            "equal-entropy smoothing": smoothed(truth, q.shape[1], amount),
+            "shuffled rest": shuffled_rest(q, lesson.seeds.child("shuffle", lesson.budget.ipc)),
+            "mean rest": mean_rest(q, truth),
+        }
+    )
+    return _table({CONTROL: lesson.known("epoch")} | found, "arm", lesson.epoch)
+
+
+def swap_table(lesson: Lesson) -> pd.DataFrame:
+    """k, test: the k-th largest probability of every image exchanged with the smallest; k = 0 is the control."""
+    found = lesson.test({str(k): swap_k(lesson.q, k) for k in swap_ranks(lesson.q.shape[1])})
+    return _table({0: lesson.known("epoch")} | {int(k): test for k, test in found.items()}, "k", lesson.epoch)
+
+
+def swap_ranks(classes: int) -> list[int]:
+    """Ranks 1..C-1 to swap: all of them for up to a dozen, else about a dozen evenly apart on a log scale."""
+    if classes <= MOST_RANKS + 1:
+        return list(range(1, classes))
+    return np.unique(np.geomspace(1, classes - 1, MOST_RANKS).round().astype(int)).tolist()
+
+
+def top_table(lesson: Lesson) -> pd.DataFrame:
+    """k, test: the k largest probabilities kept, not renormalised; k = 0 is hard labels, k = C all of them."""
+    classes = lesson.q.shape[1]
+    between = [k for k in sorted(set(lesson.setup.top_ks)) if k not in (0, classes)]
+    found = lesson.test({str(k): top_k(lesson.q, k, lesson.truth) for k in between}) if between else {}
+    ends = {0: lesson.known("hard")}, {classes: lesson.known("epoch")}
+    return _table(ends[0] | {int(k): test for k, test in found.items()} | ends[1], "k", lesson.epoch)
+
+
+def zero_table(lesson: Lesson, subjects: Sequence[int]) -> pd.DataFrame:
+    """subject, arm, test on that class alone: control; no image of it; no label of it in others' rows; hard without image."""
+    q, truth = lesson.q, lesson.truth
+    onehot, arms = hard(truth, q.shape[1]), [Arm(CONTROL, q)]
+    for s in subjects:
+        others = without_images(truth, q.shape[1], s)
+        arms.append(Arm(f"no image {s}", q, others))
+        arms.append(Arm(f"no label {s}", remove_label(q, truth, s)))
+        arms.append(Arm(f"hard without image {s}", onehot, others))
+    trained = tuned(lesson.task, lesson.x, arms, lesson.setup, lesson.seeds.child("students"))
+    rows = []
+    for s in subjects:
+        found = trained.on_class(lesson.task, s)
+        rows.append((s, CONTROL, found[CONTROL]))
+        rows += [(s, name, found[f"{name} {s}"]) for name in ("no image", "no label", "hard without image")]
+    return pd.DataFrame(rows, columns=["subject", "arm", "test"]).assign(epoch=lesson.epoch)
+
+
+def _table(found: dict, key: str, epoch: int) -> pd.DataFrame:
+    return pd.DataFrame({key: list(found), "test": list(found.values()), "epoch": epoch})

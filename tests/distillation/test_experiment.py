@@ -1,0 +1,408 @@
+"""The soft-label experiment: equal terms for all arms, choices by validation alone, draws that depend on nothing beside them."""
+
+import dataclasses
+import pickle
+from functools import partial
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from lib.distillation import drawing, drawing_labels
+from lib.distillation.experiment import chosen, joined, labellers, prototype_labellers, run_draw, run_experiment
+from lib.distillation.labels import ensemble, entropy, jensen_shannon, soften
+from lib.distillation.learning import nearness
+from lib.distillation.lessons import class_centres, prepare
+from lib.distillation.measures import measurements, storage_table
+from lib.distillation.pool import fingerprint
+from lib.distillation.setup import Setup
+from lib.distillation.structure import CONTROL, Lesson, swap_ranks
+from lib.distillation.students import Arm
+from lib.distillation.tuning import tuned
+from lib.figures import STYLE
+from lib.seeds import Seeds
+
+SEEDS = Seeds(0).child("soft-labels")
+PARAMS = {
+    "task": "digits", "train_size": 300, "draws": 2, "ipcs": [1, 3], "epochs": [1, 2, 8], "expert_lrs": [0.05, 0.2],
+    "expert_batch": 32, "width": 16, "depth": 1, "temperatures": [2.0], "steps": 40, "batch_size": 64, "lrs": [0.05, 0.3],
+    "momentum": 0.9, "weight_decay": 5e-4, "structure_ipcs": [1, 3], "structure_epoch": 0, "top_ks": [0, 2, 10], "subjects": 2,
+    "learned_steps": 2, "members_at_once": 64, "device": "cpu",
+}  # fmt: skip
+FRAMES = ("labellers", "structure", "swap", "top", "zero", "learned", "nearness")
+
+
+def small(**changes):
+    return Setup.of(PARAMS | changes)
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    return prepare(small(), SEEDS)
+
+
+@pytest.fixture(scope="module")
+def outcome(prepared):
+    return run_experiment(small(), prepared.draws, SEEDS)
+
+
+@pytest.fixture
+def lesson(prepared, outcome):
+    """Draw 0 at one image a class."""
+    table = outcome.labellers.query("draw == 0 and ipc == 1")
+    return Lesson.of(prepared.task, prepared.draws[0].budgets[0], small(), SEEDS.child("draw", 0), table)
+
+
+def images(prepared, draw, budget):
+    rows = prepared.draws[draw].budgets[budget].rows
+    return prepared.task.x_train[rows], prepared.task.y_train[rows]
+
+
+class TestSetup:
+    def test_picks_its_fields_out_of_a_studys_parameters(self):
+        setup = Setup.of(PARAMS | {"seed": 7, "title": "no field of a setup"})
+        assert setup.ipcs == (1, 3)
+        assert setup.main_lr == 0.2
+
+    def test_auto_is_decided_at_once(self):
+        assert small(device="auto").device in ("cpu", "cuda")
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"task": "letters"}, "task: got 'letters', allowed are digits"),
+            ({"ipcs": [5, 1]}, r"ipcs: got \[5, 1\], allowed are ascending"),
+            ({"ipcs": []}, r"ipcs: got \[\]"),
+            ({"epochs": [0, 1]}, r"epochs: got \[0, 1\], allowed are ascending whole numbers >= 1"),
+            ({"lrs": [0.1, 0.1]}, r"lrs: got \[0.1, 0.1\], allowed are different"),
+            ({"expert_lrs": []}, r"expert_lrs: got \[\]"),
+            ({"temperatures": [1.0, 2.0]}, r"temperatures: got \[1.0, 2.0\], allowed are others than 1"),
+            ({"structure_ipcs": [1, 2]}, r"structure_ipcs: got \[1, 2\], allowed are some of ipcs = \[1, 3\]"),
+            ({"structure_epoch": 3}, r"structure_epoch: got 3, allowed are 0 and epochs = \[1, 2, 8\]"),
+        ],
+    )
+    def test_refuses_what_does_not_fit(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            small(**changes)
+
+    @pytest.mark.parametrize("count", [0, 11])
+    def test_subjects_are_classes(self, count):
+        with pytest.raises(ValueError, match=f"subjects: got {count}, allowed are 1 to 10"):
+            prepare(small(subjects=count, epochs=[1]), SEEDS)
+
+
+class TestPrepared:
+    def test_budgets_are_nested_and_draws_differ(self, prepared):
+        few, many = (set(budget.rows.tolist()) for budget in prepared.draws[0].budgets)
+        assert few < many
+        assert few != set(prepared.draws[1].budgets[0].rows.tolist())
+
+    def test_each_draw_has_its_own_expert_and_all_share_the_ensemble(self, prepared):
+        for d, draw in enumerate(prepared.draws):
+            for b, budget in enumerate(draw.budgets):
+                x, _ = images(prepared, d, b)
+                for e, epoch in enumerate(small().epochs):
+                    for lr, experts in prepared.experts.items():
+                        torch.testing.assert_close(budget.own[lr][e].double(), experts.logits(epoch, x)[d])
+                    together = ensemble(prepared.experts[0.2].logits(epoch, x))
+                    torch.testing.assert_close(budget.together[e].double(), together, atol=1e-6, rtol=1e-6)
+
+    def test_a_draw_does_not_depend_on_the_number_of_draws(self, prepared):
+        alone, beside = prepare(small(draws=1), SEEDS).draws[0], prepared.draws[0]
+        for one, other in zip(alone.budgets, beside.budgets, strict=True):
+            assert torch.equal(one.rows, other.rows)
+            torch.testing.assert_close(one.own[0.2], other.own[0.2], atol=1e-5, rtol=1e-5)
+
+    def test_a_draw_travels_light(self, prepared):
+        setup, size = small(), len(pickle.dumps(prepared.draws[1]))
+        numbers = sum((len(setup.expert_lrs) + 2) * len(setup.epochs) * 10 * n + n * 64 for n in (10, 30))
+        assert size < 4 * numbers + 4 * len(setup.epochs) * 2 * 10 * 10 + 20_000
+
+    def test_table_has_every_expert(self, prepared):
+        assert prepared.table.groupby(["draw", "expert_lr"]).size().tolist() == [3] * 4
+        x, y = prepared.task.x_test, prepared.task.y_test
+        right = (prepared.experts[0.2].logits(8, x)[1].argmax(1) == y).double().mean().item()
+        row = prepared.table.query("draw == 1 and expert_lr == 0.2 and epoch == 8")
+        assert row["test"].item() == pytest.approx(100 * right)
+
+    def test_one_centre_a_class_is_the_class_mean(self, prepared):
+        task = prepared.task
+        means = torch.stack([task.x_train[task.y_train == c].mean(0) for c in range(10)])
+        torch.testing.assert_close(class_centres(task, 1, Seeds(0)), means, atol=1e-5, rtol=1e-5)
+
+    def test_subjects_run_from_the_hardest_to_the_easiest_class(self, prepared):
+        task, experts = prepared.task, prepared.experts[0.2]
+        right = (experts.logits(8, task.x_validation).argmax(-1) == task.y_validation).double().mean(0)
+        accuracy = np.array([right[task.y_validation == c].mean() for c in range(10)])
+        hardest, easiest = prepared.draws[0].subjects
+        assert accuracy[hardest] == pytest.approx(accuracy.min())
+        assert accuracy[easiest] == pytest.approx(accuracy.max())
+
+
+class TestLabellers:
+    def test_kinds_and_their_entropies(self, prepared):
+        ways = labellers(prepared.draws[0].budgets[1], images(prepared, 0, 1)[1], small())
+        kinds = ["hard", "smoothing", *["epoch"] * 3, *["temperature"] * 3, *["rate"] * 3, *["ensemble"] * 3]
+        assert [way.kind for way in ways] == kinds
+        assert len({way.name for way in ways}) == len(ways)
+        cold, warm = (torch.stack([entropy(way.q) for way in ways if way.kind == kind]) for kind in ("epoch", "temperature"))
+        assert (warm > cold).all()
+
+    def test_an_ensemble_of_one_is_that_expert(self):
+        found = prepare(small(draws=1, epochs=[2]), SEEDS)
+        ways = {way.kind: way for way in labellers(found.draws[0].budgets[0], images(found, 0, 0)[1], small(epochs=[2]))}
+        torch.testing.assert_close(ways["ensemble"].q, ways["epoch"].q, atol=1e-6, rtol=1e-6)
+
+    def test_prototypes_are_labelled_by_their_class_and_by_the_expert(self, prepared):
+        budget, truth = prepared.draws[1].budgets[0], images(prepared, 1, 0)[1]
+        hard, *soft = prototype_labellers(budget, truth, small())
+        assert hard.q.argmax(1).tolist() == list(range(10))
+        expected = soften(prepared.experts[0.2].logits(8, budget.prototypes)[1])
+        torch.testing.assert_close(soft[-1].q, expected, atol=1e-6, rtol=1e-6)
+
+
+class TestExperiment:
+    def test_one_row_for_each_draw_budget_and_arm(self, outcome):
+        assert outcome.labellers.groupby(["draw", "ipc"]).size().tolist() == [14 + 4] * 4
+        assert outcome.structure.groupby(["draw", "ipc"]).size().tolist() == [4] * 4
+        assert outcome.swap.groupby(["draw", "ipc"])["k"].apply(list).tolist() == [list(range(10))] * 4
+        assert outcome.top.groupby(["draw", "ipc"])["k"].apply(list).tolist() == [[0, 2, 10]] * 4
+        assert outcome.zero.groupby(["draw", "ipc"]).size().tolist() == [2 * 4] * 4
+        assert outcome.learned.groupby(["draw", "ipc"]).size().tolist() == [4] * 2
+        for name in ("labellers", "structure", "swap", "top", "zero", "learned"):
+            assert getattr(outcome, name)["test"].between(0, 100).all()
+
+    def test_same_seed_same_tables_in_any_order(self, prepared, outcome):
+        again = run_experiment(small(), prepared.draws, SEEDS, lambda one, draws: [one(d) for d in reversed(draws)][::-1])
+        for name in FRAMES:
+            pd.testing.assert_frame_equal(getattr(again, name), getattr(outcome, name))
+
+    def test_draws_may_be_computed_elsewhere(self, prepared, outcome):
+        one, draw = pickle.loads(pickle.dumps((partial(run_draw, setup=small(), seeds=SEEDS), prepared.draws[1])))
+        alone = one(draw).labellers
+        pd.testing.assert_frame_equal(alone, outcome.labellers.query("draw == 1").reset_index(drop=True))
+
+    def test_all_arms_but_prototypes_have_the_same_images(self, prepared, outcome):
+        for (draw, ipc), rows in outcome.labellers.groupby(["draw", "ipc"]):
+            mine = fingerprint(prepared.draws[draw].budgets[small().ipcs.index(ipc)].rows)
+            assert set(rows["images"]) == {mine, "prototypes"}
+            assert rows.loc[rows["images"] == "prototypes", "kind"].str.startswith("prototypes").all()
+
+    def test_students_without_steps_worth_the_name_are_all_equal(self, prepared):
+        setup = small(lrs=[1e-30], learned_steps=0)
+        found = run_draw(prepared.draws[0], setup, SEEDS)
+        assert found.labellers.groupby("ipc")["test"].nunique().tolist() == [1, 1]
+        assert found.labellers["test"].nunique() == 1
+        assert found.swap["test"].nunique() == 1
+
+    def test_entropy_and_errors_are_those_of_the_labels(self, prepared, outcome):
+        x, y = images(prepared, 1, 1)
+        q = soften(prepared.experts[0.2].logits(2, x)[1])
+        row = outcome.labellers.query("draw == 1 and ipc == 3 and kind == 'epoch' and epoch == 2")
+        assert row["entropy"].item() == pytest.approx(entropy(q).mean().item(), rel=1e-5)
+        assert row["argmax_error"].item() == pytest.approx(100 * (q.argmax(1) != y).double().mean().item())
+
+    def test_temperature_changes_no_argmax(self, outcome):
+        wide = outcome.labellers.pivot_table(index=["draw", "ipc", "epoch"], columns="kind", values="argmax_error")
+        assert (wide["temperature"] == wide["epoch"]).all()
+
+    def test_learned_labels_can_be_left_out(self, prepared):
+        found = run_draw(prepared.draws[0], small(learned_steps=0), SEEDS)
+        assert len(found.learned) == len(found.nearness) == len(found.comparisons) == 0
+        assert not any(name.startswith("learned") for name in measurements(found, prepared.table, small(learned_steps=0)))
+
+    def test_divergence_is_named(self, prepared):
+        with pytest.raises(RuntimeError, match="arm 'hard, rate 1e"):
+            run_draw(prepared.draws[0], small(lrs=[1e30]), SEEDS)
+
+    def test_nothing_to_join(self):
+        with pytest.raises(ValueError, match="outcomes: got none"):
+            joined([])
+
+
+class TestChoices:
+    def test_rate_is_the_one_best_on_validation(self, prepared, outcome):
+        x, y = images(prepared, 0, 0)
+        ways = labellers(prepared.draws[0].budgets[0], y, small())
+        seeds = SEEDS.child("draw", 0, "students")
+        found = tuned(prepared.task, x, [Arm(way.name, way.q) for way in ways], small(), seeds)
+        table = outcome.labellers.query("draw == 0 and ipc == 1 and images != 'prototypes'")
+        assert found.validation.amax(0).tolist() == table["validation"].tolist()
+        tests = found.students.accuracy(prepared.task.x_test, prepared.task.y_test).view(2, -1)
+        best = found.validation.argmax(0)
+        assert tests[best, torch.arange(len(best))].tolist() == table["test"].tolist()
+        assert [small().lrs[place] for place in best] == table["lr"].tolist()
+
+    def test_test_images_have_no_part_in_any_choice(self, prepared, monkeypatch):
+        task = prepared.task
+        blind = dataclasses.replace(task, x_test=torch.zeros_like(task.x_test))
+        setup = small(learned_steps=0, ipcs=[1], structure_ipcs=[1])
+        draw = dataclasses.replace(prepared.draws[0], budgets=prepared.draws[0].budgets[:1])
+        seeing = run_draw(draw, setup, SEEDS)
+        monkeypatch.setattr("lib.distillation.experiment.load_task", lambda *_, **__: blind)
+        blinded = run_draw(draw, setup, SEEDS)
+        kept = seeing.labellers.columns.drop("test")
+        pd.testing.assert_frame_equal(blinded.labellers[kept], seeing.labellers[kept])
+        assert blinded.structure["epoch"].tolist() == seeing.structure["epoch"].tolist()
+        assert blinded.labellers["test"].tolist() != seeing.labellers["test"].tolist()
+
+    def test_chosen_looks_at_validation_and_takes_the_first_of_equals(self):
+        rows = [(0, 1, "epoch", 1.0, 50.0, 10.0), (0, 1, "epoch", 2.0, 60.0, 20.0), (0, 1, "epoch", 4.0, 60.0, 99.0)]
+        rows += [(1, 1, "epoch", 1.0, 70.0, 30.0), (1, 1, "epoch", 2.0, 60.0, 99.0), (1, 1, "hard", None, 90.0, 90.0)]
+        table = pd.DataFrame(rows, columns=["draw", "ipc", "kind", "epoch", "validation", "test"])
+        assert chosen(table)[["draw", "epoch", "test"]].to_numpy().tolist() == [[0, 2, 20], [1, 1, 30]]
+        with pytest.raises(ValueError, match="kind: got 'warm', allowed are epoch, hard"):
+            chosen(table, "warm")
+
+    def test_labels_are_taken_apart_after_the_chosen_epoch(self, outcome, prepared):
+        best = chosen(outcome.labellers).set_index(["draw", "ipc"])["epoch"]
+        for name in ("structure", "swap", "top", "zero"):
+            for place, rows in getattr(outcome, name).groupby(["draw", "ipc"]):
+                assert set(rows["epoch"]) == {best[place]}
+        fixed = run_draw(prepared.draws[0], small(structure_epoch=2, learned_steps=0), SEEDS)
+        assert set(fixed.swap["epoch"]) == set(fixed.top["epoch"]) == {2}
+
+
+class TestStructure:
+    def test_controls_are_the_labellers_own_students(self, outcome):
+        table = outcome.labellers.set_index(["draw", "ipc"])
+        soft, hard = chosen(outcome.labellers).set_index(["draw", "ipc"])["test"], table[table["kind"] == "hard"]["test"]
+        for name, key, value, expected in (
+            ("structure", "arm", CONTROL, soft), ("swap", "k", 0, soft), ("top", "k", 10, soft), ("top", "k", 0, hard),
+        ):  # fmt: skip
+            rows = getattr(outcome, name)
+            found = rows[rows[key] == value].set_index(["draw", "ipc"])["test"]
+            assert (found == expected.loc[found.index]).all()
+
+    def test_a_control_trained_again_is_the_same_student(self, lesson):
+        assert lesson.test({CONTROL: lesson.q}) == {CONTROL: lesson.known("epoch")}
+
+    def test_labels_are_the_own_experts(self, lesson, prepared):
+        expected = soften(prepared.experts[0.2].logits(lesson.epoch, lesson.x)[0])
+        torch.testing.assert_close(lesson.q, expected, atol=1e-6, rtol=1e-6)
+
+    def test_hard_labels_teach_nothing_about_a_class_without_images(self, outcome):
+        assert (outcome.zero.query("arm == 'hard without image'")["test"] == 0).all()
+
+    def test_each_class_is_scored_by_itself(self, outcome, prepared, lesson):
+        found = tuned(prepared.task, lesson.x, [Arm(CONTROL, lesson.q)], small(), lesson.seeds.child("students"))
+        y = prepared.task.y_test
+        by_class = [found.on_class(prepared.task, c)[CONTROL] for c in range(10)]
+        whole = sum(share * (y == c).sum().item() for c, share in enumerate(by_class)) / len(y)
+        assert whole == pytest.approx(lesson.known("epoch"))
+        control = outcome.zero.query("draw == 0 and ipc == 1 and arm == @CONTROL").set_index("subject")["test"]
+        assert all(control[s] == by_class[s] for s in prepared.draws[0].subjects)
+
+    @pytest.mark.parametrize(("classes", "ranks"), [(2, [1]), (10, list(range(1, 10))), (13, list(range(1, 13)))])
+    def test_few_ranks_are_all_swapped(self, classes, ranks):
+        assert swap_ranks(classes) == ranks
+
+    def test_many_ranks_are_thinned_from_first_to_last(self):
+        ranks = swap_ranks(100)
+        assert (ranks[0], ranks[1], ranks[-1]) == (1, 2, 99)
+        assert len(ranks) <= 12
+        assert ranks == sorted(set(ranks))
+
+    def test_too_many_probabilities_to_keep(self, prepared):
+        with pytest.raises(ValueError, match="k: got 11, allowed are whole numbers 0 to 10"):
+            run_draw(prepared.draws[0], small(top_ks=[11], learned_steps=0), SEEDS)
+
+
+class TestLearned:
+    def test_divergences_of_the_kinds_of_label(self, outcome):
+        kinds = ["hard", "expert", "ensemble", "learned"]
+        for _, rows in outcome.learned.groupby("draw"):
+            matrix = rows.set_index("arm").loc[kinds, [f"js {kind}" for kind in kinds]].to_numpy()
+            np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
+            np.testing.assert_allclose(np.diag(matrix), 0, atol=1e-12)
+            overlaps = rows.set_index("arm").loc[kinds, [f"overlap {kind}" for kind in kinds]].to_numpy()
+            np.testing.assert_allclose(np.diag(overlaps), 1)
+
+    def test_known_kinds_have_their_labellers_accuracies(self, outcome):
+        soft = chosen(outcome.labellers).query("ipc == 1").set_index("draw")["test"]
+        assert (outcome.learned.query("arm == 'expert'").set_index("draw")["test"] == soft).all()
+
+    def test_more_steps_lower_the_outer_loss(self, prepared):
+        draw = dataclasses.replace(prepared.draws[0], budgets=prepared.draws[0].budgets[:1])
+        found = run_draw(draw, small(ipcs=[1], structure_ipcs=[1], learned_steps=25), SEEDS).comparisons[0]
+        assert found.losses[-5:].mean() < found.losses[:5].mean()
+        assert len(found.losses) == 25
+
+    def test_nearness_by_hand(self):
+        z = torch.randn(2, 3, 4, 5, generator=Seeds(1).torch(), dtype=torch.float64)
+        table = nearness(soften(z[1].mean(0)), z, [1, 8])
+        assert table.loc[1, "ensemble"] == pytest.approx(0, abs=1e-12)
+        by_hand = [jensen_shannon(soften(z[1].mean(0)), soften(one)).mean().item() for one in z[0]]
+        assert table.loc[0, "expert"] == pytest.approx(np.mean(by_hand))
+        alone = nearness(soften(z[0, 1]), z[:, :1], [1, 8])
+        assert alone["expert"].tolist() == pytest.approx(alone["ensemble"].tolist())
+
+
+class TestFigures:
+    @pytest.fixture(autouse=True)
+    def style(self):
+        with mpl.rc_context(STYLE):
+            yield
+        plt.close("all")
+
+    def test_budgets_shows_the_means(self, outcome, prepared):
+        ax = drawing.draw_budgets(outcome, prepared.table).axes[0]
+        lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+        assert lines["hard"].tolist() == chosen(outcome.labellers, "hard").groupby("ipc")["test"].mean().tolist()
+        assert lines["soft, epoch by validation"].tolist() == chosen(outcome.labellers).groupby("ipc")["test"].mean().tolist()
+        assert {"soft, epoch 1", "soft, epoch 2", "soft, epoch 8", "prototypes, hard"} <= set(lines)
+
+    def test_epochs_frames_the_best_of_each_row(self, outcome):
+        budgets, warmth, _ = drawing.draw_epochs(outcome).axes
+        assert len(budgets.patches) == len(warmth.patches) == 2
+        cells = np.array([float(text.get_text()) for text in budgets.texts]).reshape(2, 3)
+        framed = sorted((patch.get_y(), patch.get_x()) for patch in budgets.patches)
+        assert all(cells[int(y), int(x)] == cells[int(y)].max() for y, x in framed)
+
+    def test_gains_has_a_line_for_each_budget(self, outcome, prepared):
+        left, right = drawing.draw_gains(outcome, prepared.table).axes
+        assert [line.get_label() for line in right.lines[:2]] == ["1 per class", "3 per class"]
+        np.testing.assert_allclose(left.lines[0].get_ydata(), right.lines[0].get_ydata())
+
+    def test_top_keeps_every_draw_in_every_point(self, outcome):
+        points = drawing.label_points(outcome)
+        assert len(points) == 2 * (3 + 2)
+        whole = outcome.top.query("ipc == 3 and k == 10")["test"].mean()
+        assert points.query("ipc == 3 and k == 10")["test"].item() == pytest.approx(whole)
+        assert len(drawing.draw_top(outcome, 10).axes) == 2
+
+    def test_storage_has_pixels_and_four_kinds_of_label(self):
+        ax = drawing.draw_storage(storage_table(small(), 10, 64)).axes[0]
+        heights = sorted(patch.get_height() for patch in ax.patches if patch.get_height() > 0)
+        assert heights[0] == 10
+        assert len(heights) == 2 * 5
+
+    def test_swap_and_structure(self, outcome):
+        swap = drawing_labels.draw_swap(outcome).axes[0]
+        assert [line for line in swap.lines if len(line.get_xdata()) == 9]
+        assert [ax.get_title(loc="left") for ax in drawing_labels.draw_structure(outcome).axes] == ["1 per class", "3 per class"]
+
+    def test_similarity_puts_like_classes_side_by_side(self):
+        q = torch.eye(6, dtype=torch.float64) * 0.7
+        for a, b in ((0, 3), (1, 4), (2, 5)):
+            q[a, b] = q[b, a] = 0.3
+        ax = drawing_labels.draw_similarity(q, torch.arange(6), "abcdef").axes[0]
+        order = [label.get_text() for label in ax.get_xticklabels()]
+        assert {frozenset(order[i : i + 2]) for i in (0, 2, 4)} == {frozenset("ad"), frozenset("be"), frozenset("cf")}
+
+    def test_zero_has_a_panel_for_each_budget(self, outcome, prepared):
+        fig = drawing_labels.draw_zero(outcome, prepared.task.class_names)
+        assert [ax.get_title(loc="left") for ax in fig.axes] == ["1 per class", "3 per class"]
+
+    def test_labels_of_images(self, outcome, prepared):
+        task, comparison = prepared.task, outcome.comparisons[0]
+        pictures = task.pictures(task.x_train[comparison.rows])
+        assert len(drawing_labels.draw_learned(comparison, outcome, pictures, task.class_names).axes) >= 4
+        q, (_, y) = soften(prepared.draws[0].budgets[0].own[0.2])[:, :3], images(prepared, 0, 0)
+        axes = drawing_labels.draw_examples(pictures[:3], q, small().epochs, task.class_names, y[:3]).axes
+        assert len(axes) == 3 * (1 + 3)
+        bars = [patch.get_height() for patch in axes[-1].patches]
+        assert bars == pytest.approx(q[-1, -1].tolist())
