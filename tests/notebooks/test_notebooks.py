@@ -112,6 +112,17 @@ GATES = {
         "geodesic-few_shot": (0, 100),
         "geodesic-mixup": (-1, 100),
     },
+    "soft-labels": {
+        "soft-hard": (0, 100),
+        "soft-hard/5": (0, 100),
+        "best_epoch/shift": (0, 10),
+        "entropy/last-first": (-3, 0),
+        "warm-last": (0, 100),
+        "control-smoothing": (0, 100),
+        "swap/first-last": (10, 100),
+        "zero/soft": (0, 100),
+        "zero/hard": (-1, 1e-9),
+    },
 }
 
 
