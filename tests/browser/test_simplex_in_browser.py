@@ -1,11 +1,9 @@
 """The explorers of the dataset-geodesics study under a real pointer, in JupyterLab after Run All and in Voila."""
 
-import os
-from pathlib import Path
-
 import nbformat
 import pytest
-from playwright.sync_api import TimeoutError
+
+from tests.browser.driving import keep, run_all, until
 
 SCENE = """
 import torch
@@ -37,7 +35,6 @@ base, clusters = toy(Seeds(1), 60)
 space = Scene.of(base, dict(zip(("P1", "P2", "P3"), clusters)), base_name="toy")
 """
 CELLS = (SCENE, 'SimplexExplorer({"digits": scene, "toy": space}).display()', "PathExplorer(scene).display()")
-STARTED = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(p => /\\[(\\*|\\d+)\\]/.test(p.textContent))"
 # Pixels of each row of images, as text; the last row is the one that moves.
 ROWS = """box => {
   const found = {};
@@ -88,38 +85,6 @@ def explorers(page, served, geodesics):
 
     yield open_in
     assert errors == []
-
-
-def run_all(page):
-    """Choose Run All Cells; on a busy machine the menu may be there before the kernel is, so look whether cells do run."""
-    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-    for _ in range(5):
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(state="attached")
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        try:
-            page.wait_for_function(STARTED, timeout=20_000)
-        except TimeoutError:
-            page.keyboard.press("Escape")
-        else:
-            return
-    raise AssertionError("Run All Cells did not start any cell")
-
-
-def keep(page, box, name):
-    """Screenshots of an explorer on a wide and on a narrow page, where somebody asked for them by STUDIES_SCREENSHOTS."""
-    if folder := os.environ.get("STUDIES_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.locator(box).first.screenshot(path=Path(folder) / f"{name}.png")
-
-
-def until(page, what, condition):
-    """Wait until a condition holds that looks at the page."""
-    for _ in range(150):
-        if condition():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"never came: {what}")
 
 
 def mixed(page, box=".simplex-explorer"):

@@ -1,11 +1,11 @@
 """The soft-labels explorer under real keys and a real pointer, in JupyterLab after Run All and in Voila."""
 
-import os
 from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import TimeoutError
+
+from tests.browser.driving import keep, run_all, until
 
 SCENE = Path(__file__).parents[1] / "explorers" / "soft_labels_scene.py"
 SHOW = """
@@ -14,7 +14,6 @@ from lib.figures import use_style
 use_style()
 SoftLabelExplorer(scene).display()
 """
-STARTED = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(p => /\\[(\\*|\\d+)\\]/.test(p.textContent))"
 BOX = ".soft-label-explorer"
 EPOCH, TEMPERATURE, SWAP, TOP = range(4)  # sliders in their order
 # How long after a key or a click the answer was drawn.
@@ -62,38 +61,6 @@ def explorer(page, served, few_images):
     assert errors == []
 
 
-def run_all(page):
-    """Choose Run All Cells; on a busy machine the menu may be there before the kernel is, so look whether cells do run."""
-    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-    for _ in range(5):
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(state="attached")
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        try:
-            page.wait_for_function(STARTED, timeout=20_000)
-        except TimeoutError:
-            page.keyboard.press("Escape")
-        else:
-            return
-    raise AssertionError("Run All Cells did not start any cell")
-
-
-def keep(page, name):
-    """A screenshot of the explorer, where somebody asked for them by STUDIES_SCREENSHOTS."""
-    if folder := os.environ.get("STUDIES_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.locator(BOX).first.screenshot(path=Path(folder) / f"soft-labels-{name}.png")
-
-
-def until(page, what, condition):
-    """Wait until a condition holds that looks at the page."""
-    for _ in range(150):
-        if condition():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"never came: {what}")
-
-
 def press(box, slider, key, times=1):
     handle = box.locator(".widget-slider .noUi-handle").nth(slider)
     handle.focus()
@@ -128,7 +95,7 @@ def test_sliders_set_the_labels_and_students_learn_from_them(page, explorer, pro
     first = shares(box)
     assert len(first) == 10
     assert sum(first) == pytest.approx(1, abs=0.01)
-    keep(page, f"{program}-start")
+    keep(page, BOX, f"soft-labels-{program}-start")
 
     press(box, EPOCH, "ArrowRight", 2)
     until(page, "epoch", lambda: says(box, "expert").endswith("epoch 8"))
@@ -138,7 +105,7 @@ def test_sliders_set_the_labels_and_students_learn_from_them(page, explorer, pro
     press(box, TEMPERATURE, "End")
     until(page, "temperature", lambda: max(shares(box)) < sure / 2)
     assert "nearest measured: epoch" in subtitle(box, "buys")
-    keep(page, f"{program}-softest")
+    keep(page, BOX, f"soft-labels-{program}-softest")
     box.get_by_role("button", name="as the expert gave them").click()
     until(page, "its own labels", lambda: max(shares(box)) == pytest.approx(sure))
     own = shares(box)
@@ -150,7 +117,7 @@ def test_sliders_set_the_labels_and_students_learn_from_them(page, explorer, pro
     assert box.locator(".sl-before:visible").count() >= 1
     press(box, TOP, "ArrowLeft", 9)
     until(page, "only the largest", lambda: sum(share > 0 for share in shares(box)) == 1)
-    keep(page, f"{program}-swapped")
+    keep(page, BOX, f"soft-labels-{program}-swapped")
     delays = sorted(page.evaluate("() => window.delays"))
     print(
         f"{program}: {len(delays)} answers, drawn after {delays[len(delays) // 2]:.0f} ms (median), {delays[-1]:.0f} ms at most"
@@ -167,7 +134,7 @@ def test_sliders_set_the_labels_and_students_learn_from_them(page, explorer, pro
     gains = [float(text) for text in box.locator(".sl-trained .sl-value").all_text_contents()]
     assert gains[0] > gains[1], "labels as the expert gave them teach more than swapped ones"
     until(page, "ready again", lambda: box.locator(".sl-busy").count() == 0)
-    keep(page, f"{program}-trained")
+    keep(page, BOX, f"soft-labels-{program}-trained")
 
 
 def test_thumbnails_and_charts_can_be_clicked(page, explorer):
@@ -196,7 +163,7 @@ def test_thumbnails_and_charts_can_be_clicked(page, explorer):
     assert subtitle(box, "top").startswith("hard labels")
     box.locator("select").nth(1).select_option(label="8")
     until(page, "subject", lambda: "“8”" in box.locator(".sl-zero .sl-title").text_content())
-    keep(page, "clicked")
+    keep(page, BOX, "soft-labels-clicked")
     page.set_viewport_size({"width": 1000, "height": 1500})  # about 700 are the notebook's
     page.wait_for_timeout(300)
-    keep(page, "narrow")
+    keep(page, BOX, "soft-labels-narrow")
