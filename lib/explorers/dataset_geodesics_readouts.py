@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from lib.explorers.dataset_geodesics import stage
-from lib.explorers.dataset_geodesics_state import Frame, Measurement, Readout, Scene
+from lib.explorers.dataset_geodesics_state import Frame, Measurement, Scene
+from lib.explorers.readout import Readout
 
 CONVEX = 1e-8  # curvature below -CONVEX * max |M| is said
 

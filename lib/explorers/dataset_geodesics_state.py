@@ -209,13 +209,3 @@ class Backdrop:
     segments: int
     title: str
     low_is_good: bool
-
-
-@dataclass(frozen=True)
-class Readout:
-    """One line of the read-outs; `warn` marks what the reader should not miss."""
-
-    title: str
-    value: str
-    detail: str = ""
-    warn: bool = False

@@ -13,7 +13,8 @@ import traitlets as t
 from jaxtyping import Float
 from torch import Tensor
 
-from lib.explorers.dataset_geodesics_state import Backdrop, Readout
+from lib.explorers.dataset_geodesics_state import Backdrop
+from lib.explorers.readout import Readout
 from lib.figures import SEQUENTIAL
 from lib.transport.labels import LabelledData
 

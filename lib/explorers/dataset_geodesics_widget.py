@@ -10,7 +10,7 @@ import ipywidgets as w
 from lib.explorers import dataset_geodesics as method
 from lib.explorers.dataset_geodesics_controls import SimplexControls, side_by_side
 from lib.explorers.dataset_geodesics_readouts import readouts
-from lib.explorers.dataset_geodesics_state import MIX_COLOUR, Measurement, Readout, Scene, Stage, State
+from lib.explorers.dataset_geodesics_state import MIX_COLOUR, Measurement, Scene, Stage, State
 from lib.explorers.dataset_geodesics_still import draw_still
 from lib.explorers.dataset_geodesics_view import (
     Canvas,
@@ -22,6 +22,7 @@ from lib.explorers.dataset_geodesics_view import (
     shown_frame,
 )
 from lib.explorers.display import show
+from lib.explorers.readout import Readout
 
 PLAY_STEPS = 40
 

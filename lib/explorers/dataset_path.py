@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lib.explorers.dataset_geodesics_state import Readout, Scene, followed
+from lib.explorers.dataset_geodesics_state import Scene, followed
+from lib.explorers.readout import Readout
 from lib.geodesics.hull import measured_distance
 from lib.transport.couplings import couple
 from lib.transport.dataset_distance import ground_cost

@@ -7,11 +7,12 @@ from typing import Any
 import ipywidgets as w
 
 from lib.explorers.dataset_geodesics_controls import NARROW, WRAPPED, menu, side_by_side
-from lib.explorers.dataset_geodesics_state import MIX_COLOUR, Readout, Scene
+from lib.explorers.dataset_geodesics_state import MIX_COLOUR, Scene
 from lib.explorers.dataset_geodesics_view import Canvas, SamplesView, blocks, row, shown_frame
 from lib.explorers.dataset_path import PAIRINGS, Pair, check_path, first_path, pair_of, path_frame, path_readouts
 from lib.explorers.dataset_path_chart import draw_path_still, speed_svg
 from lib.explorers.display import show
+from lib.explorers.readout import Readout
 
 PLAY_MS, PLAY_STEPS = 80, 50
 

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lib.distillation.labels import entropy, hard, soften, swap_k, top_k
+from lib.explorers.readout import Readout
 from lib.explorers.soft_labels_curves import away, nearest
-from lib.explorers.soft_labels_state import TEMPERATURE, Bar, Frame, Labels, Readout, Scene, State, Trained
+from lib.explorers.soft_labels_state import TEMPERATURE, Bar, Frame, Labels, Scene, State, Trained
 
 MOST_BARS = 14  # of more classes the largest are shown, and the rest as one
 NO_TRAINING = "train: got none with this scene, allowed is a scene made with one"

@@ -174,16 +174,6 @@ class Bar:
     true: bool
 
 
-@dataclass(frozen=True)
-class Readout:
-    """One line of the read-outs; `warn` marks what the reader should not miss."""
-
-    title: str
-    value: str
-    detail: str = ""
-    warn: bool = False
-
-
 @dataclass(frozen=True, eq=False)
 class Frame:
     """What is to be seen in one state; measured curves are None where nothing of their kind was measured.

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from lib.explorers import soft_labels as method
 from lib.explorers.display import show
+from lib.explorers.readout import Readout
 from lib.explorers.soft_labels_charts import charts
-from lib.explorers.soft_labels_state import TEMPERATURE, Frame, Readout, Scene, Trained
+from lib.explorers.soft_labels_state import TEMPERATURE, Frame, Scene, Trained
 from lib.explorers.soft_labels_still import draw_still
 
 FRONT = Path(__file__).parent / "front"

@@ -13,8 +13,9 @@ import torch
 
 from lib.distillation.labels import entropy, hard, soften, swap_k, top_k
 from lib.explorers import soft_labels as method
+from lib.explorers.readout import Readout
 from lib.explorers.soft_labels_charts import SHOWN, charts
-from lib.explorers.soft_labels_state import Readout, Scene, State, Trained
+from lib.explorers.soft_labels_state import Scene, State, Trained
 from lib.explorers.soft_labels_still import draw_still
 from lib.seeds import Seeds
 
