@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -32,6 +33,7 @@ class ForkedKernel:
         reader, self._orders = os.pipe()
         self.returncode: int | None = None
         self._looking = threading.Lock()
+        tempfile.gettempdir()  # found by writing a file there: a fork that is killed while it looks would leave that behind
         self.pid = os.fork()
         if self.pid == 0:
             _in_the_fork(reader, self._orders, prepare)

@@ -338,6 +338,28 @@ def test_a_kernel_that_nobody_needs_ends_by_itself():
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
+LOOKS_FOR_A_FOLDER = """
+import os, sys, tempfile
+from lib.runs.forked import ForkedKernel
+
+def tell(event, words):
+    if event == "open" and str(words[0]).startswith(os.environ["TMPDIR"]):
+        print(event, flush=True)
+
+sys.addaudithook(tell)
+kernel = ForkedKernel(tempfile.gettempdir)
+print("forked", flush=True)
+os.close(kernel._orders)
+kernel.wait()
+"""
+
+
+def test_a_kernel_killed_while_it_looks_for_a_temporary_folder_leaves_nothing(sockets):
+    """Python finds that folder by writing a file there: it does so before the fork, which anything may kill at any time."""
+    done = subprocess.run([sys.executable, "-c", LOOKS_FOR_A_FOLDER], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("open\nforked\n", "")
+
+
 def test_changed_code_gets_a_new_template(house):
     """Also code outside lib: the declaration of a private study."""
     with contextlib.closing(house.launcher()) as launcher:
