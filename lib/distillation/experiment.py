@@ -68,7 +68,7 @@ def run_draw(draw: Draw, setup: Setup, seeds: Seeds) -> Outcome:
     It depends on its arguments alone, so draws may be computed in any order and in any process. Rates and epochs are chosen
     on validation images; no choice sees a test image. Errors: RuntimeError naming the arm whose student diverged.
     """
-    task = load_task(setup.task, train_size=setup.train_size, device=torch.device(setup.device))
+    task = load_task(setup.task, train_size=setup.train_size or None, device=torch.device(setup.device))
     own = seeds.child("draw", draw.number)
     found = []
     for budget in draw.budgets:

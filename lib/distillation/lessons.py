@@ -69,7 +69,7 @@ def prepare(setup: Setup, seeds: Seeds, progress: Progress | None = None) -> Pre
     Draw d has expert d; its images depend on `seeds.child("draw", d)` alone. `progress` is called for each rate's training.
     Errors: ValueError and RuntimeError as the pieces raise.
     """
-    task = load_task(setup.task, train_size=setup.train_size, device=torch.device(setup.device))
+    task = load_task(setup.task, train_size=setup.train_size or None, device=torch.device(setup.device))
     nodes = [seeds.child("draw", d) for d in range(setup.draws)]
     rows = [nested_draw(task.y_train.cpu(), setup.ipcs, node.child("images")) for node in nodes]
     experts = {lr: _experts(setup, task, lr, seeds.child("experts"), progress) for lr in setup.expert_lrs}

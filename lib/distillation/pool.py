@@ -1,4 +1,4 @@
-"""Classification tasks on real images of grey levels, and the few images of each class that students are given."""
+"""Classification tasks on real images, and the few images of each class that students are given."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from lib.data import load, split_indices, tensors
+from lib.distillation.photographs import PHOTOGRAPHS, load_photographs
+from lib.distillation.task import Task
 from lib.seeds import Seeds
 
 CPU = torch.device("cpu")
@@ -26,10 +28,14 @@ MOST_PAIRS = 1000  # of each class; the smallest collection has more than nine t
 
 @dataclass(frozen=True)
 class Source:
-    """What a task shows: one collection, or two side by side; `train_size` images for training unless asked otherwise."""
+    """What a task shows: one collection, or two side by side; `train_size` images for training unless asked otherwise.
+
+    `first`: of two collections, how many classes of each, from the first on.
+    """
 
     collections: tuple[str, ...]
     train_size: int
+    first: int = 10
 
 
 TASKS: Mapping[str, Source] = {
@@ -38,6 +44,11 @@ TASKS: Mapping[str, Source] = {
     "fashion": Source(("fashion-mnist",), 10000),
     # A hundred classes in which likeness lives in the images: class 10 f + m is garment f beside digit m.
     "pairs": Source(("fashion-mnist", "mnist-5k"), 20000),
+    # Fewer classes of the same kind of images, as many of each class: what changes is the number of classes.
+    "pairs-4": Source(("fashion-mnist", "mnist-5k"), 800, first=2),
+    "pairs-9": Source(("fashion-mnist", "mnist-5k"), 1800, first=3),
+    "pairs-25": Source(("fashion-mnist", "mnist-5k"), 5000, first=5),
+    "pairs-49": Source(("fashion-mnist", "mnist-5k"), 9800, first=7),
     # The same for machines without Fashion-MNIST: class 10 a + b is digit a beside digit b.
     "digit-pairs": Source(("digits", "digits"), 20000),
 }
@@ -51,55 +62,32 @@ class Labelled:
     labels: Int64[Tensor, "n"]
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A classification task: rows x [n, d] are flat images, standardised by mean and sd of all training pixels, float32.
-
-    Experts learn from the training part and students' images are drawn from it; epochs and rates are chosen on the
-    validation part; the test part is for the final numbers alone. No image, and no half of a pair, is in two parts.
-    """
-
-    name: str
-    shape: tuple[int, int]
-    class_names: tuple[str, ...]
-    mean: float
-    sd: float
-    x_train: Float[Tensor, "n d"]
-    y_train: Int64[Tensor, "n"]
-    x_validation: Float[Tensor, "v d"]
-    y_validation: Int64[Tensor, "v"]
-    x_test: Float[Tensor, "t d"]
-    y_test: Int64[Tensor, "t"]
-
-    @property
-    def classes(self) -> int:
-        """C."""
-        return len(self.class_names)
-
-    def pictures(self, x: Float[Tensor, "k d"]) -> Float[Tensor, "k h w"]:
-        """Rows as images in grey levels 0..1 again, for looking at."""
-        return (x * self.sd + self.mean).unflatten(1, self.shape)
-
-
 def load_task(name: str, *, train_size: int | None = None, device: torch.device = CPU) -> Task:
-    """A named task of `TASKS`, the same images for everybody: which are in which part is fixed by the collections alone.
+    """A named task of `TASKS` or `PHOTOGRAPHS`, the same images for everybody: the collections alone fix which are in which part.
 
-    Images of 28 x 28 pixels are averaged to 14 x 14. `train_size` shortens or lengthens the training part, with the classes
+    Grey images of 28 x 28 pixels are averaged to 14 x 14. `train_size` shortens or lengthens the training part, with the classes
     in proportion; a pair's images may recur in other pairs of the same part, but no pair does.
     Errors: ValueError for an unknown name or a training size that the task does not have; as `lib.data.tensors` where the
     data cannot be read.
     """
-    if name not in TASKS:
-        raise ValueError(f"task: got {name!r}, allowed are {', '.join(TASKS)}")
+    check_task(name)
+    if name in PHOTOGRAPHS:
+        return load_photographs(name, train_size, device)
     source = TASKS[name]
     make = _pairs_of if len(source.collections) == 2 else _single
-    parts, class_names = make(name, source.collections, source.train_size if train_size is None else train_size)
+    parts, class_names = make(name, source, source.train_size if train_size is None else train_size)
     sd, mean = (float(value) for value in torch.std_mean(parts["train"].images))
     tables = {}
     for part, found in parts.items():
         tables[f"x_{part}"] = ((found.images.flatten(1) - mean) / sd).to(device)
         tables[f"y_{part}"] = found.labels.to(device)
     return Task(name, tuple(parts["train"].images.shape[1:]), class_names, mean, sd, **tables)
+
+
+def check_task(name: str) -> None:
+    """ValueError, with the names that are known, for another one."""
+    if name not in TASKS and name not in PHOTOGRAPHS:
+        raise ValueError(f"task: got {name!r}, allowed are {', '.join((*TASKS, *PHOTOGRAPHS))}")
 
 
 def nested_draw(labels: Shaped[Tensor, "n"], ipcs: Sequence[int], seeds: Seeds) -> dict[int, Int64[Tensor, "_"]]:
@@ -127,19 +115,20 @@ def fingerprint(rows: Int[Tensor, "n"]) -> str:
     return hashlib.sha256(rows.cpu().long().numpy().tobytes()).hexdigest()[:12]
 
 
-def _single(name: str, collections: tuple[str, ...], train_size: int) -> tuple[dict[str, Labelled], tuple[str, ...]]:
+def _single(name: str, source: Source, train_size: int) -> tuple[dict[str, Labelled], tuple[str, ...]]:
     """The parts of a task on one collection, and the names of its classes."""
-    (collection,) = collections
+    (collection,) = source.collections
     class_names, most = _class_names(collection), PARTS[collection]["train"]
     if not len(class_names) <= train_size <= most:
         raise ValueError(f"train_size: got {train_size}, allowed for task {name!r} are {len(class_names)} to {most}")
     return _collection(collection, train_size), class_names
 
 
-def _pairs_of(name: str, collections: tuple[str, ...], train_size: int) -> tuple[dict[str, Labelled], tuple[str, ...]]:
+def _pairs_of(name: str, source: Source, train_size: int) -> tuple[dict[str, Labelled], tuple[str, ...]]:
     """The parts of a task on two collections side by side, and the names of its classes; as many pairs of each class."""
-    left, right = (_collection(collection, PARTS[collection]["train"]) for collection in collections)
-    class_names = tuple(f"{a}, {b}" for a in _class_names(collections[0]) for b in _class_names(collections[1]))
+    left, right = (_collection(collection, PARTS[collection]["train"]) for collection in source.collections)
+    names = [_class_names(collection)[: source.first] for collection in source.collections]
+    class_names = tuple(f"{a}, {b}" for a in names[0] for b in names[1])
     each, rest = divmod(train_size, count := len(class_names))
     if rest or not 1 <= each <= MOST_PAIRS:
         allowed = f"multiples of {count} from {count} to {count * MOST_PAIRS}"
@@ -147,15 +136,15 @@ def _pairs_of(name: str, collections: tuple[str, ...], train_size: int) -> tuple
     sizes = {"train": train_size} | PAIRS_HELD_OUT
     seeds, parts = Seeds(0).child("pairs", name), {}
     for part, size in sizes.items():
-        parts[part] = _pairs(left[part], right[part], size // count, seeds.child(part))
+        parts[part] = _pairs(left[part], right[part], source.first, size // count, seeds.child(part))
     return parts, class_names
 
 
-def _pairs(left: Labelled, right: Labelled, each: int, seeds: Seeds) -> Labelled:
-    """`each` different pairs of every class of `left` with every class of `right`, drawn from all combinations."""
+def _pairs(left: Labelled, right: Labelled, first: int, each: int, seeds: Seeds) -> Labelled:
+    """`each` different pairs of each of the `first` classes of `left` and of `right`, drawn from all combinations."""
     rng, rows = seeds.numpy(), []
-    rights = [(right.labels == m).nonzero().flatten() for m in right.labels.unique()]
-    for f in left.labels.unique():
+    rights = [(right.labels == m).nonzero().flatten() for m in range(first)]
+    for f in range(first):
         lefts = (left.labels == f).nonzero().flatten()
         for others in rights:
             drawn = torch.from_numpy(rng.choice(len(lefts) * len(others), each, replace=False))

@@ -17,10 +17,12 @@ Warmth = Annotated[float, Field(ge=0.05, le=100)]
 class Params(StudyParams):
     """Parameters of the study; the defaults are the quick size."""
 
-    task: Literal["mnist", "digits", "fashion", "digit-pairs", "pairs"] = param(
-        "mnist", "real images to distil; the pairs are two images side by side, a hundred classes"
+    task: Literal["mnist", "digits", "fashion", "digit-pairs", "pairs", "pairs-4", "pairs-9", "pairs-25", "pairs-49"] = param(
+        "mnist", "real images to distil; pairs are two images side by side, a hundred classes or as many as the name says"
     )
-    train_size: int = param(3000, "images for the experts; students' images are drawn from them", "images", ge=50, le=100_000)
+    train_size: int = param(
+        3000, "images for the experts, from which students' are drawn; 0: the task's own", "images", ge=0, le=100_000
+    )
     draws: int = param(5, "independent draws of images, each with an expert and students of its own", ge=1, le=64)
     ipcs: list[Count] = param([1, 5, 20, 50], "budgets, in images per class")
     epochs: list[Count] = param([1, 2, 4, 8, 16, 40], "epochs after which the experts are kept to make labels")

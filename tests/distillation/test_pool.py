@@ -20,6 +20,10 @@ EXPECTED = {  # shape, classes, rows of train, validation and test
     "fashion": ((14, 14), 10, (10000, 2000, 5000)),
     "pairs": ((14, 28), 100, (20000, 2000, 5000)),
     "digit-pairs": ((8, 16), 100, (20000, 2000, 5000)),
+    "pairs-4": ((14, 28), 4, (800, 2000, 5000)),
+    "pairs-9": ((14, 28), 9, (1800, 1998, 4995)),
+    "pairs-25": ((14, 28), 25, (5000, 2000, 5000)),
+    "pairs-49": ((14, 28), 49, (9800, 1960, 4998)),
 }
 
 
@@ -98,7 +102,7 @@ def test_pairs_come_in_equal_numbers_of_each_class():
 
 
 def test_unknown_tasks_are_named():
-    with pytest.raises(ValueError, match="task: got 'cifar', allowed are digits, mnist, fashion, pairs, digit-pairs"):
+    with pytest.raises(ValueError, match="task: got 'cifar', allowed are digits, mnist, fashion, pairs, pairs-4"):
         load_task("cifar")
 
 
