@@ -19,9 +19,9 @@ class Setup:
     are kept; `expert_lrs`: their learning rates, of which the last is the main one; `expert_batch`: their batches. `width`,
     `depth`: hidden units and hidden layers of experts and students. `temperatures`: that labels are softened by, beside 1.
     `steps`, `batch_size`, `momentum`, `weight_decay`: of students. `lrs`: rates that every student is trained with; the one
-    best on validation counts. `structure_ipcs`: budgets at which labels are taken apart; `structure_epoch`: whose labels, 0 for the epoch best on
-    validation. `top_ks`: numbers of probabilities kept. `subjects`: classes to leave out in turn. `learned_steps`: outer steps
-    of learning labels, 0 leaves it out. `members_at_once`: networks in one batch.
+    best on validation counts. `structure_ipcs`: budgets at which labels are taken apart; `structure_epoch`: whose labels, 0 for
+    the epoch best on validation. `top_ks`: numbers of probabilities kept. `subjects`: classes to leave out in turn.
+    `learned_steps`: outer steps of learning labels, 0 leaves it out. `members_at_once`: networks in one batch.
     Errors: ValueError naming the first field that does not fit the others.
     """
 
