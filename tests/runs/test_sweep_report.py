@@ -513,6 +513,12 @@ def test_a_damaged_report_is_named_and_not_the_latest(shelf, tmp_path, monkeypat
         sweep_table("alpha", "abc")
 
 
+def test_stored_sweeps_that_come_with_the_suite_are_read_wherever_the_outputs_are(outputs):
+    assert sweep_table("weight-ensembles", published=True).attrs["sweep_id"] == "9bab6447d78d"
+    with pytest.raises(ValueError, match="study: got 'tiny', which has no sweep; there are sweeps of dataset-geodesics, "):
+        sweep_table("tiny", published=True)
+
+
 def test_where_there_is_no_sweep_at_all_that_is_said(outputs):
     with pytest.raises(ValueError, match="there is none at all"):
         sweep_table("alpha")

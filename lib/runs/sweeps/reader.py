@@ -7,18 +7,19 @@ import pandas as pd
 
 from lib.runs.places import outputs_root
 from lib.runs.records import Plan
-from lib.runs.stored import Unreadable, read_plan, read_summary
+from lib.runs.stored import PUBLISHED, Unreadable, read_plan, read_summary
 from lib.runs.sweeps.words import cell
+from lib.studies.registry import HOME
 
 
-def sweep_table(study: str, sweep: str | Path | None = None) -> pd.DataFrame:
+def sweep_table(study: str, sweep: str | Path | None = None, *, published: bool = False) -> pd.DataFrame:
     """The table of a finished sweep of `study`, a row for each finished run in grid order.
 
     `sweep` is a sweep's id, the beginning of one, or the path of a sweep's folder; without it the latest finished sweep
-    is read. Columns are as `tabulate` describes them; `attrs` carries axes, headline, title, sweep_id and units.
+    is read. With `published`, among the stored results that come with the suite, wherever the outputs are. Columns are as `tabulate` describes them; `attrs` carries axes, headline, title, sweep_id and units.
     Raises ValueError that names what was given and what there is.
     """
-    folder = _folder(study, sweep)
+    folder = _folder(study, sweep, HOME / "outputs" / PUBLISHED if published else outputs_root())
     try:
         plan, summary = read_plan(folder), read_summary(folder)
     except Unreadable as error:
@@ -30,11 +31,11 @@ def sweep_table(study: str, sweep: str | Path | None = None) -> pd.DataFrame:
     return _read(folder / "table.parquet", plan)
 
 
-def _folder(study: str, sweep: str | Path | None) -> Path:
+def _folder(study: str, sweep: str | Path | None, root: Path) -> Path:
     """The folder that is meant. Raises ValueError."""
     if sweep is not None and (folder := Path(sweep).expanduser()).parent != Path() and folder.is_dir():
         return folder
-    known = _known(study)
+    known = _known(study, root)
     if sweep is None:
         return _latest(study, known)
     found = [folder for folder in known if folder.name.startswith(str(sweep))] if str(sweep) else []
@@ -44,9 +45,9 @@ def _folder(study: str, sweep: str | Path | None) -> Path:
     return found[0]
 
 
-def _known(study: str) -> list[Path]:
+def _known(study: str, root: Path) -> list[Path]:
     """The study's sweeps, planned or finished. Raises ValueError where there is none."""
-    every = sorted(file.parent for file in outputs_root().glob("*/sweeps/*/plan.json"))
+    every = sorted(file.parent for file in root.glob("*/sweeps/*/plan.json"))
     if not (mine := [folder for folder in every if folder.parents[1].name == study]):
         others = ", ".join(dict.fromkeys(folder.parents[1].name for folder in every))
         raise ValueError(
