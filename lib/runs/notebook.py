@@ -90,6 +90,20 @@ class Run:
             raise ValueError(f"metric {name}: {error}") from None
         return self.metrics[name]
 
+    def interval(self, name: str, value: float, low: float, high: float, n: int, unit: str = "") -> Metric | None:
+        """Record a number of all `n` repeats at once with a 95 % interval of its own, such as a bootstrap's.
+
+        Ends that are NaN: it has no interval. A value that is NaN is undefined in this run: nothing is recorded, and claims that
+        need it are not tested. Raises ValueError that names the metric.
+        """
+        if math.isnan(value):
+            return None
+        try:
+            self.metrics[name] = Metric.measured(value, low, high, n, unit)
+        except ValueError as error:
+            raise ValueError(f"metric {name}: {error}") from None
+        return self.metrics[name]
+
     def certify(self, name: str, value: float, at_most: float) -> None:
         """Record a numerical certificate and stop the run, by name, if it is violated or not a number."""
         good = math.isfinite(value) and value <= at_most

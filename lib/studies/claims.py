@@ -13,7 +13,7 @@ NOT_TESTED: Verdict = "not tested at this size"
 
 @dataclass(frozen=True)
 class Metric:
-    """A measured number: mean over `n` independent repeats, with a 95 % Student t interval where n > 1."""
+    """A measured number: mean over `n` independent repeats, with a 95 % Student t interval where n > 1, or one of its own."""
 
     mean: float
     low: float | None
@@ -35,6 +35,22 @@ class Metric:
         spread = math.sqrt(math.fsum((v - mean) ** 2 for v in sample) / (n - 1) / n)
         half = float(t.ppf((1 + confidence) / 2, n - 1)) * spread
         return cls(mean, mean - half, mean + half, n, unit)
+
+    @classmethod
+    def measured(cls, value: float, low: float, high: float, n: int, unit: str = "") -> "Metric":
+        """A number of all `n` repeats at once with a 95 % interval of its own, such as a bootstrap's; ends that are NaN: none.
+
+        Raises ValueError for a value that is not finite, one end without the other, ends in the wrong order, and n below 1.
+        """
+        ends = (float(low), float(high))
+        none = all(math.isnan(end) for end in ends)
+        if not math.isfinite(value):
+            raise ValueError(f"value: got {value}, allowed: a finite number")
+        if not none and not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] <= ends[1]):
+            raise ValueError(f"low, high: got {ends[0]} and {ends[1]}, allowed: low <= high, or NaN for both")
+        if n < 1:
+            raise ValueError(f"n: got {n}, allowed: whole numbers >= 1")
+        return cls(float(value), *((None, None) if none else ends), int(n), unit)
 
     def __str__(self) -> str:
         interval = "" if self.low is None else f" [{self.low:.4g}, {self.high:.4g}]"

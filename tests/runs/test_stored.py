@@ -1,6 +1,7 @@
 """What is stored is read with suspicion: damage is named and left out, and costs nothing else its place."""
 
 import json
+import math
 
 import matplotlib
 import pytest
@@ -93,6 +94,10 @@ def test_what_a_run_writes_is_what_the_gallery_reads(tiny, tmp_path, capsys):
     params, folder = tiny.size_params("quick"), tmp_path / "tiny" / "0a"
     run = Run(tiny, params, folder)
     run.metric("mean", [0.1, -0.1, 0.0, 0.05])
+    run.interval("median", 0.02, -0.1, 0.05, 4)
+    assert run.interval("mode", math.nan, math.nan, math.nan, 4) is None, "undefined: nothing is recorded"
+    with pytest.raises(ValueError, match="metric spread: low, high: got 2.0 and 1.0"):
+        run.interval("spread", 1.5, 2.0, 1.0, 4)
     figure, axes = plt.subplots()
     axes.plot([0, 1])
     run.figure("draws", figure, "Draws.")
@@ -104,6 +109,9 @@ def test_what_a_run_writes_is_what_the_gallery_reads(tiny, tmp_path, capsys):
     assert shelf.damages == []
     (stored,) = shelf.runs
     assert stored.results.params == params.model_dump()
+    assert {name: (m.mean, m.low, m.high, m.n) for name, m in stored.results.metrics.items() if name != "mean"} == {
+        "median": (0.02, -0.1, 0.05, 4)
+    }
     assert [c.verdict for c in stored.results.claims] == ["held", "not held", "not tested at this size"]
     shown = Page(build(tmp_path))
     assert len(shown.all("img")) == 1

@@ -33,6 +33,26 @@ def test_no_silent_nan(values):
         Metric.of(values)
 
 
+def test_a_number_may_have_an_interval_of_its_own():
+    assert Metric.measured(0.5, 0.4, 0.9, 32) == Metric(0.5, 0.4, 0.9, 32)
+    assert Metric.measured(0.03, math.nan, math.nan, 32, "nats") == Metric(0.03, None, None, 32, "nats")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "why"),
+    [
+        ((math.nan, 0.0, 1.0, 3), "value: got nan"),
+        ((math.inf, 0.0, 1.0, 3), "value: got inf"),
+        ((0.5, 0.6, 0.4, 3), "low, high: got 0.6 and 0.4"),
+        ((0.5, math.nan, 0.4, 3), "low, high: got nan and 0.4"),
+        ((0.5, 0.4, 0.6, 0), "n: got 0"),
+    ],
+)
+def test_an_interval_that_is_none_is_refused(numbers, why):
+    with pytest.raises(ValueError, match=why):
+        Metric.measured(*numbers)
+
+
 def claim(test=lambda m: m["a"].mean > 0, **options):
     return Claim("k", "A is positive.", "ours", "a > 0", ("a",), test, **options)
 
