@@ -96,7 +96,7 @@ def test_what_a_run_writes_is_what_the_gallery_reads(tiny, tmp_path, capsys):
     run.metric("mean", [0.1, -0.1, 0.0, 0.05])
     run.interval("median", 0.02, -0.1, 0.05, 4)
     assert run.interval("mode", math.nan, math.nan, math.nan, 4) is None, "undefined: nothing is recorded"
-    with pytest.raises(ValueError, match="metric spread: low, high: got 2.0 and 1.0"):
+    with pytest.raises(ValueError, match=r"metric spread: low, high: got 2\.0 and 1\.0"):
         run.interval("spread", 1.5, 2.0, 1.0, 4)
     figure, axes = plt.subplots()
     axes.plot([0, 1])

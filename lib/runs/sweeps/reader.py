@@ -15,8 +15,9 @@ from lib.studies.registry import HOME
 def sweep_table(study: str, sweep: str | Path | None = None, *, published: bool = False) -> pd.DataFrame:
     """The table of a finished sweep of `study`, a row for each finished run in grid order.
 
-    `sweep` is a sweep's id, the beginning of one, or the path of a sweep's folder; without it the latest finished sweep
-    is read. With `published`, among the stored results that come with the suite, wherever the outputs are. Columns are as `tabulate` describes them; `attrs` carries axes, headline, title, sweep_id and units.
+    `sweep` is a sweep's id, the beginning of one, or the path of a sweep's folder; without it the latest finished sweep is
+    read. With `published`, among the stored results that come with the suite, wherever the outputs are. Columns are as
+    `tabulate` describes them; `attrs` carries axes, headline, title, sweep_id and units.
     Raises ValueError that names what was given and what there is.
     """
     folder = _folder(study, sweep, HOME / "outputs" / PUBLISHED if published else outputs_root())
