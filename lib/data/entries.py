@@ -3,11 +3,10 @@
 A new dataset is one more `Entry` in `_ENTRIES`: its facts, its sources in the order of trying, and a reader for each.
 """
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
+from lib.data.entry import Entry
+from lib.data.photographs import PHOTOGRAPHS
 from lib.data.readers import (
     DIGITS,
     GARMENTS,
@@ -19,44 +18,7 @@ from lib.data.readers import (
     read_mnist_csv,
     read_sklearn_digits,
 )
-from lib.data.sources import Deb, Hub, Library, Source, Wheel
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One named dataset.
-
-    Attributes:
-        name: how `load` calls it.
-        description: what it holds, in a line.
-        version: the upstream version; raise it when a reader without `sha256` changes what it gives.
-        splits: rows of each split, checked whenever the data is fetched.
-        sha256: hash of all numbers in all splits (`lib.data.columns.content_sha256`), whichever source gave them; None
-            where it is not known.
-        licence: the licence of the data, and of the package around it where that differs.
-        citation: reference key.
-        size_mb: what the largest source downloads, in megabytes (10^6 bytes).
-        sources: tried in this order.
-        note: what a user should know besides.
-    """
-
-    name: str
-    description: str
-    version: str
-    splits: Mapping[str, int]
-    sha256: str | None
-    licence: str
-    citation: str
-    size_mb: float
-    sources: tuple[Source, ...]
-    note: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """A short hash of what the prepared data must be: another version lives in another cache folder."""
-        pinned = (self.name, self.version, tuple(self.splits.items()), self.sha256)
-        return hashlib.sha256(repr(pinned).encode()).hexdigest()[:12]
-
+from lib.data.sources import Deb, Hub, Library, Wheel
 
 _NOT_RUN = "could not be fetched where the suite was written: revision and rows are from its public card, no sha256 is pinned"
 _FASHION = "usr/share/datasets/fashion-mnist/"
@@ -193,6 +155,7 @@ _ENTRIES = (
         ),
         note=_NOT_RUN,
     ),
+    *PHOTOGRAPHS,
 )
 
 _BY_NAME = {entry.name: entry for entry in _ENTRIES}

@@ -81,6 +81,18 @@ def read_hub_images(splits: "datasets.DatasetDict", classes: Sequence[str], tran
     return image_splits(decoded, classes)
 
 
+def read_hub_photographs(
+    splits: "datasets.DatasetDict", splits_kept: Sequence[str], image: str = "image", label: str = "label"
+) -> "datasets.DatasetDict":
+    """Photographs as the Hub stores them, still encoded, in the columns `image` and `label` (with class names) alone.
+
+    `splits_kept`: the splits with labels; `image`, `label`: what the source calls the columns.
+    """
+    kept = {name: splits[name].select_columns([image, label]) for name in splits_kept}
+    renamed = {old: new for old, new in ((image, "image"), (label, "label")) if old != new}
+    return type(splits)({name: split.rename_columns(renamed) if renamed else split for name, split in kept.items()})
+
+
 def as_stored(splits: "datasets.DatasetDict") -> "datasets.DatasetDict":
     """Splits that are already as the suite wants them."""
     return splits

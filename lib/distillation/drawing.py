@@ -27,8 +27,9 @@ def draw_budgets(outcome: Outcome, experts: pd.DataFrame) -> Figure:
     for colour, (epoch, rows) in zip(_shades(by_epoch["epoch"].nunique()), by_epoch.groupby("epoch"), strict=True):
         ax.plot(rows["ipc"], rows["mean"], color=colour, lw=1.2, marker=".", label=f"soft, epoch {epoch:g}")
     _curve(ax, table[table["kind"] == "smoothing"], GREY, "smoothing", ls=":")
-    _curve(ax, chosen(table, "prototypes hard"), HARD, "prototypes, hard", ls="--", marker="^", lw=1)
-    _curve(ax, chosen(table, "prototypes epoch"), SOFT, "prototypes, soft", ls="--", marker="^", lw=1)
+    if (table["images"] == "prototypes").any():
+        _curve(ax, chosen(table, "prototypes hard"), HARD, "prototypes, hard", ls="--", marker="^", lw=1)
+        _curve(ax, chosen(table, "prototypes epoch"), SOFT, "prototypes, soft", ls="--", marker="^", lw=1)
     _curve(ax, table[table["kind"] == "hard"], HARD, "hard", lw=2.4, marker="s")
     _curve(ax, chosen(table), SOFT, "soft, epoch by validation", lw=2.4, marker="o")
     full = experts[(experts["expert_lr"] == experts["expert_lr"].iloc[-1]) & (experts["epoch"] == experts["epoch"].max())]

@@ -26,7 +26,7 @@ MOST_NAMES = 30
 
 
 def draw_examples(
-    pictures: Float[Tensor, "m h w"],
+    pictures: Float[Tensor, "m h w *rgb"],
     q: Float[Tensor, "epochs m C"],
     epochs: Sequence[int],
     names: Sequence[str],
@@ -124,7 +124,7 @@ def draw_zero(outcome: Outcome, names: Sequence[str]) -> Figure:
     return fig
 
 
-def draw_learned(comparison: Comparison, outcome: Outcome, pictures: Float[Tensor, "n h w"], names: Sequence[str]) -> Figure:
+def draw_learned(comparison: Comparison, outcome: Outcome, pictures: Float[Tensor, "n h w *rgb"], names: Sequence[str]) -> Figure:
     """Labels of three images by an expert, by all of them and learned without any; and how far the kinds of label are apart."""
     fig, axes = plt.subplots(1, 4, figsize=(13, 3.2), width_ratios=(1, 1, 1, 1.1))
     unsure = comparison.labels["learned"].amax(1).argsort()[:3].tolist()
@@ -142,8 +142,8 @@ def draw_learned(comparison: Comparison, outcome: Outcome, pictures: Float[Tenso
     return fig
 
 
-def show_image(ax: Axes, image: Float[Tensor, "h w"]) -> None:
-    """Black on white, without axes."""
+def show_image(ax: Axes, image: Float[Tensor, "h w *rgb"]) -> None:
+    """Grey levels as black on white, colours as they are, without axes."""
     ax.imshow(image.numpy(), cmap="gray_r", vmin=0, vmax=1)
     ax.set_axis_off()
 

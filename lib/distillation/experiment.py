@@ -97,7 +97,8 @@ def label_table(task: Task, budget: Budget, setup: Setup, seeds: Seeds) -> pd.Da
     """Students of one budget under every labeller: the columns of `Outcome.labellers` but draw and ipc."""
     truth = task.y_train[budget.rows.to(task.y_train.device)].cpu()
     pictures = {fingerprint(budget.rows): (task.x_train[budget.rows.to(task.x_train.device)], labellers(budget, truth, setup))}
-    pictures["prototypes"] = (budget.prototypes.to(task.x_train), prototype_labellers(budget, truth, setup))
+    if budget.prototypes is not None:
+        pictures["prototypes"] = (budget.prototypes.to(task.x_train), prototype_labellers(budget, truth, setup))
     tables = []
     for images, (x, ways) in pictures.items():
         trained = tuned(task, x, [Arm(way.name, way.q) for way in ways], setup, seeds.child("students")).table(task)

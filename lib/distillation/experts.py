@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from lib.distillation.pool import Task
+from lib.distillation.fitting import fit, tenths
+from lib.distillation.task import Task
 from lib.nets import Net, Params
-from lib.population import Hyperparameters, Population, Progress, evaluate, predict, stack, train
+from lib.population import Augment, Hyperparameters, Population, Progress, evaluate, predict, stack
 from lib.seeds import Seeds
 
 
@@ -37,14 +38,14 @@ class Experts:
             raise ValueError(f"epoch: got {epoch}, stored are {', '.join(map(str, self.snapshots))}")
         return self.snapshots[epoch]
 
-    def logits(self, epoch: int, x: Float[Tensor, "n ..."]) -> Float[Tensor, "E n C"]:
+    def logits(self, epoch: int, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "E n C"]:
         """z of every expert for the rows x as they are, without dropout or augmentation, as float64.
 
         Errors: ValueError as in `after`; as `lib.population.predict` for no rows.
         """
         return predict(self.net, self.after(epoch), x).double()
 
-    def accuracy_on(self, x: Float[Tensor, "n ..."], y: Int64[Tensor, "n"]) -> Float[Tensor, "epochs E"]:
+    def accuracy_on(self, x: Shaped[Tensor, "n ..."], y: Int64[Tensor, "n"]) -> Float[Tensor, "epochs E"]:
         """Accuracy after every stored epoch in % of these rows."""
         return _accuracies(self.net, self.snapshots, x, y)
 
@@ -59,29 +60,36 @@ def train_experts(
     lr: float,
     momentum: float,
     seeds: Seeds,
+    weight_decay: float = 0.0,
+    decay_every: int = 0,
+    augment: Augment | None = None,
     members_at_once: int | None = None,
     progress: Progress | None = None,
 ) -> Experts:
-    """Train `experts` copies of `net` on the training part by SGD at a constant rate, and keep them after `epochs`.
+    """Train `experts` copies of `net` on the training part by SGD, and keep them after `epochs`.
 
     Epoch e ends at the step nearest to e n / batch_size; training ends with the last of `epochs` (ascending; 0 keeps the
-    start). Expert i has its start and data order from `seeds.child("expert", i)` alone, however many there are.
+    start). The rate is constant, or falls to a tenth after every `decay_every` epochs. Images are as `augment` changes them.
+    Expert i has its start and all that is random from `seeds.child("expert", i)` alone, however many there are.
     Errors: ValueError for epochs out of order, batches larger than the training part, nets with another number of outputs than
     classes, and as `lib.population.train`. RuntimeError naming the first expert that diverged.
     """
     steps = _last_steps(epochs, len(task.x_train), batch_size)
+    fall = round(decay_every * len(task.x_train) / batch_size)
     if experts < 1:
         raise ValueError(f"experts: got {experts}, allowed are whole numbers >= 1")
     nodes = [seeds.child("expert", i) for i in range(experts)]
     starts = stack([net.init(node.child("start")) for node in nodes])
-    starts = {name: value.to(task.x_train.device) for name, value in starts.items()}
+    starts = {name: value.to(task.y_train.device) for name, value in starts.items()}
     outputs = predict(net, starts, task.x_train[:1]).shape[-1]
     if outputs != task.classes:
         raise ValueError(f"net: got {outputs} outputs, allowed are {task.classes}, one for each class of {task.name!r}")
-    population = train(
+    population = fit(
         net, starts, task.x_train, task.y_train,
-        members=experts, steps=steps[-1], batch_size=batch_size, hyper=Hyperparameters(lr=lr, momentum=momentum), seeds=nodes,
-        optimiser="sgd", snapshots=steps, members_at_once=members_at_once, progress=progress,
+        members=experts, steps=steps[-1], batch_size=batch_size,
+        hyper=Hyperparameters(lr=lr, momentum=momentum, weight_decay=weight_decay), seeds=nodes, optimiser="sgd",
+        schedule=tenths(fall) if fall else None, augment=augment, snapshots=steps,
+        members_at_once=members_at_once, progress=progress,
     )  # fmt: skip
     _refuse_divergence(population, lr)
     snapshots = {epoch: population.snapshots[step] for epoch, step in zip(epochs, steps, strict=True)}

@@ -8,6 +8,7 @@ dtype. Columns are ranked from the largest entry to the smallest; of equal entri
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -65,7 +66,7 @@ def smoothed(labels: Shaped[Tensor, "n"], classes: int, amount: float | int) -> 
 def smoothing_entropy(amount: float | int, classes: int) -> float:
     """H = -t ln t - (C - 1) (a / C) ln(a / C) of smoothed labels in nats, with t = 1 - a + a / C. ValueErrors of `smoothed`."""
     _check_amount(amount)
-    _check_count("classes", classes, 2)
+    _check_whole("classes", classes, 2)
     return float(entr(1 - amount + amount / classes) + (classes - 1) * entr(amount / classes))
 
 
@@ -86,8 +87,7 @@ def top_k(q: Float[Tensor, "n C"], k: int, labels: Shaped[Tensor, "m"]) -> Float
     """
     check_labels(q)
     truth, classes = _truth(labels, q), q.shape[1]
-    if not 0 <= k <= classes:
-        raise ValueError(f"k: got {k}, allowed are whole numbers 0 to {classes}")
+    _check_whole("k", k, 0, classes)
     if k == 0:
         return hard(truth, classes).to(q.dtype)
     kept = _ranked(q)[:, :k]
@@ -100,7 +100,7 @@ def swap_k(q: Float[Tensor, "n C"], k: int) -> Float[Tensor, "n C"]:
     k = 1 moves the top to the least likely class, k = C changes nothing. Errors: ValueError for k outside 1..C.
     """
     check_labels(q)
-    _check_rank(k, q.shape[1])
+    _check_whole("k", k, 1, q.shape[1])
     ranked = _ranked(q)
     pair = ranked[:, [k - 1, -1]]
     return q.scatter(1, pair, q.gather(1, pair.flip(1)))
@@ -158,8 +158,7 @@ def remove_label(q: Float[Tensor, "n C"], labels: Shaped[Tensor, "m"], subject: 
     """
     check_labels(q)
     truth = _truth(labels, q)
-    if not 0 <= subject < q.shape[1]:
-        raise ValueError(f"subject: got {subject}, allowed are classes 0 to {q.shape[1] - 1}")
+    _check_whole("subject", subject, 0, q.shape[1] - 1, "classes")
     others = (truth != subject)[:, None] & (torch.arange(q.shape[1], device=q.device) == subject)
     return q.masked_fill(others, 0.0)
 
@@ -167,8 +166,7 @@ def remove_label(q: Float[Tensor, "n C"], labels: Shaped[Tensor, "m"], subject: 
 def without_images(labels: Shaped[Tensor, "n"], classes: int, subject: int) -> Int64[Tensor, "kept"]:
     """Numbers of the rows of all other classes. Errors: ValueError for a subject class outside 0..C-1 or without images."""
     truth = _true_classes(labels, classes)
-    if not 0 <= subject < classes:
-        raise ValueError(f"subject: got {subject}, allowed are classes 0 to {classes - 1}")
+    _check_whole("subject", subject, 0, classes - 1, "classes")
     if not (truth == subject).any():
         raise ValueError(f"subject: got class {subject}, which has no image, allowed are classes with images to remove")
     return (truth != subject).nonzero()[:, 0]
@@ -184,7 +182,7 @@ def jensen_shannon(q: Float[Tensor, "n C"], r: Float[Tensor, "m D"]) -> Float[Te
 def top_overlap(q: Float[Tensor, "n C"], r: Float[Tensor, "m D"], k: int) -> Float[Tensor, "n"]:
     """Fraction of the k likeliest classes that two labels of an image share. ValueError for two shapes, or k outside 1..C."""
     _check_pair(q, r)
-    _check_rank(k, q.shape[1])
+    _check_whole("k", k, 1, q.shape[1])
     ours, theirs = _ranked(q)[:, :k], _ranked(r)[:, :k]
     return (ours[:, :, None] == theirs[:, None, :]).double().sum((1, 2)) / k
 
@@ -208,7 +206,7 @@ def _truth(labels: Tensor, q: Tensor) -> Int64[Tensor, "n"]:
 
 
 def _true_classes(labels: Tensor, classes: int) -> Int64[Tensor, "n"]:
-    _check_count("classes", classes, 2)
+    _check_whole("classes", classes, 2)
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise ValueError(f"labels: got {labels.dtype}, allowed are whole numbers, such as torch.int64")
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
@@ -228,11 +226,6 @@ def _check_amount(amount: float | int) -> None:
         raise ValueError(f"amount: got {amount}, allowed is 0 to 1")
 
 
-def _check_rank(k: int, classes: int) -> None:
-    if not 1 <= k <= classes:
-        raise ValueError(f"k: got {k}, allowed are whole numbers 1 to {classes}")
-
-
-def _check_count(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name}: got {value}, allowed are whole numbers >= {least}")
+def _check_whole(name: str, value: int | float, least: int, most: int | None = None, what: str = "whole numbers") -> None:
+    if not (isinstance(value, Integral) and least <= value and (most is None or value <= most)):
+        raise ValueError(f"{name}: got {value}, allowed are {what} {f'>= {least}' if most is None else f'{least} to {most}'}")

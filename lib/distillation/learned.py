@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lib.distillation.labels import hard
+from lib.distillation.labels import check_labels, hard
 from lib.nets import Net, Params
 from lib.population import flatten
 from lib.population.layout import split
@@ -72,12 +72,12 @@ def learn_labels(
     Each outer step: a fresh student trains on (x, softmax(logits)) for N steps, N uniform in window..steps, so that the window
     ends at a random time; its cross-entropy on `batch` real rows is differentiated in the logits through the last `window`
     steps; Adam moves the logits with rate `lr`. `initial`: an expert's logits, or scaled one-hot rows. `real_y`: class numbers
-    [m] or target rows [m, C].
-    softmax=False is regression: raw variables as labels, half squared errors in both losses (`ridge_student` is its student).
-    `progress(done, total)` is called after every outer step.
+    [m] or target rows [m, C], which sum to at most 1.
+    softmax=False is regression: raw variables as labels, half squared errors in both losses (`ridge_student` is its student);
+    targets are then any numbers. `progress(done, total)` is called after every outer step.
     Errors: ValueError naming the argument; RuntimeError if the loss or its gradient is not finite.
     """
-    targets = _checked(net, x, initial, real_x, real_y, outer_steps, lr, batch)
+    targets = _checked(net, x, initial, real_x, real_y, outer_steps, lr, batch, softmax)
     logits, losses = initial.detach().double().clone(), []
     adam, order = torch.optim.Adam([logits], lr=lr), Order(torch.arange(len(real_x)), seeds)
     for step in range(outer_steps):
@@ -86,7 +86,9 @@ def learn_labels(
         start, real = _start(net, own.child("student"), x), (real_x[rows], targets[rows])
         loss, logits.grad = meta_gradient(net, start, x, logits, *real, unroll=unroll, steps=steps, softmax=softmax)
         if not (loss.isfinite() and logits.grad.isfinite().all()):
-            raise RuntimeError(f"outer step {step}: loss {loss.item():.3g} or its gradient is not finite; lower unroll's lr")
+            raise RuntimeError(
+                f"outer step {step}: loss {loss.item():.3g} or its gradient is not finite; lower unroll's lr if all images are"
+            )
         adam.step()
         losses.append(loss)
         if progress is not None:
@@ -109,10 +111,13 @@ def meta_gradient(
     """Outer loss after `steps` of K students from `starts` (stacked [K, ...]), and its gradient in the logits.
 
     The gradient counts the labels of the last `unroll.window` steps only; the loss is the students' mean.
-    Errors: ValueError for steps below the window.
+    Errors: ValueError for steps below the window, no images, images of whole numbers, and other numbers of labels than images.
     """
     if steps < unroll.window:
         raise ValueError(f"steps: got {steps}, allowed are whole numbers >= window = {unroll.window}")
+    _check_images(x)
+    _check_rows("logits", logits, "x", x)
+    _check_rows("targets", targets, "real_x", real_x)
     fit, leaf = _cross_entropy if softmax else _half_squares, logits.detach().requires_grad_()
     labels = (leaf.softmax(-1) if softmax else leaf).to(x)
     theta, layout = flatten({name: starts[name] for name in net.layout()}), net.layout()
@@ -129,19 +134,27 @@ def meta_gradient(
     return outer.detach(), *torch.autograd.grad(outer, leaf)
 
 
-def ridge_student(x: Float[Tensor, "n d"], q: Float[Tensor, "n C"], lam: float | int) -> Float[Tensor, "d C"]:
-    """W = (X^T X + lam I)^-1 X^T Q, the minimiser of ||X W - Q||^2 + lam ||W||^2. ValueError for lam that is not positive."""
+def ridge_student(x: Float[Tensor, "n d"], q: Float[Tensor, "m C"], lam: float | int) -> Float[Tensor, "d C"]:
+    """W = (X^T X + lam I)^-1 X^T Q, the minimiser of ||X W - Q||^2 + lam ||W||^2.
+
+    Errors: ValueError for lam that is not positive, for another number of labels than images, and for no finite numbers.
+    """
     _check_rate("lam", lam)
+    _check_rows("q", q, "x", x)
+    for name, values in (("x", x), ("q", q)):
+        if not values.isfinite().all():
+            raise ValueError(f"{name}: got numbers that are not finite, allowed are finite ones")
     return torch.linalg.solve(x.mT @ x + lam * torch.eye(x.shape[1]).to(x), x.mT @ q)
 
 
 def optimal_labels(
-    x: Float[Tensor, "n d"], real_x: Float[Tensor, "m d"], targets: Float[Tensor, "m C"], lam: float | int
+    x: Float[Tensor, "n d"], real_x: Float[Tensor, "m d"], targets: Float[Tensor, "r C"], lam: float | int
 ) -> Float[Tensor, "n C"]:
     """Q* = pinv(A) Y, the shortest labels whose ridge student has the least ||A Q - Y||^2 on the real rows [nguyen2021].
 
-    A = X_real (X^T X + lam I)^-1 X^T takes labels to the student's outputs. ValueError for lam that is not positive.
+    A = X_real (X^T X + lam I)^-1 X^T takes labels to the student's outputs. ValueErrors of `ridge_student`.
     """
+    _check_rows("targets", targets, "real_x", real_x)
     outputs = real_x @ ridge_student(x, torch.eye(len(x)).to(x), lam)
     return torch.linalg.pinv(outputs) @ targets
 
@@ -160,7 +173,15 @@ def _start(net: Net, seeds: Seeds, like: Tensor) -> Params:
 
 
 def _checked(
-    net: Net, x: Tensor, initial: Tensor, real_x: Tensor, real_y: Tensor, outer_steps: int, lr: float | int, batch: int
+    net: Net,
+    x: Tensor,
+    initial: Tensor,
+    real_x: Tensor,
+    real_y: Tensor,
+    outer_steps: int,
+    lr: float | int,
+    batch: int,
+    softmax: bool,
 ) -> Float[Tensor, "m C"]:
     """The real targets as rows, once all arguments fit each other."""
     if outer_steps < 1:
@@ -168,20 +189,34 @@ def _checked(
     if not 1 <= batch <= len(real_x):
         raise ValueError(f"batch: got {batch}, allowed are whole numbers 1 to {len(real_x)}, the rows of real_x")
     _check_rate("lr", lr)
-    if len(initial) != len(x):
-        raise ValueError(f"initial: got {len(initial)} rows of labels for {len(x)} images, allowed is one for each")
+    _check_images(x)
+    _check_rows("initial", initial, "x", x)
     if not initial.isfinite().all():
         raise ValueError("initial: got numbers that are not finite, allowed are finite logits")
     classes = net.apply(_start(net, Seeds(0), x), x[:2]).shape[-1]
     if initial.shape[1] != classes:
         raise ValueError(f"initial: got {initial.shape[1]} columns, allowed are {classes}, the outputs of the net")
-    if len(real_y) != len(real_x):
-        raise ValueError(f"real_y: got {len(real_y)} labels for {len(real_x)} rows of real_x, allowed is one for each")
+    _check_rows("real_y", real_y, "real_x", real_x)
     if not real_y.is_floating_point():
         return hard(real_y, classes).to(x)
     if real_y.shape[1:] != (classes,):
         raise ValueError(f"real_y: got shape {tuple(real_y.shape)}, allowed are class numbers [m] or rows [m, {classes}]")
+    if softmax:
+        try:
+            check_labels(real_y)
+        except ValueError as error:
+            raise ValueError(f"real_y: {error}") from None
     return real_y.to(x)
+
+
+def _check_images(x: Tensor) -> None:
+    if len(x) == 0 or not x.is_floating_point():
+        raise ValueError(f"x: got {len(x)} of {x.dtype}, allowed are one or more images of floating-point numbers")
+
+
+def _check_rows(name: str, labels: Tensor, images_name: str, images: Tensor) -> None:
+    if len(labels) != len(images):
+        raise ValueError(f"{name}: got {len(labels)} rows for {len(images)} of {images_name}, allowed is one for each")
 
 
 def _check_rate(name: str, value: float | int) -> None:

@@ -19,8 +19,9 @@ class Comparison:
     """`rows`: the images' row numbers in the training part; `labels`: arm -> q, of hard, expert, ensemble and learned.
 
     `table`: arm, test accuracy in %, entropy in nats, `js <other arm>` (Jensen-Shannon divergence in nats) and `overlap
-    <other arm>` (share of the two likeliest classes) for each arm, means over images. `nearness`: as `nearness` returns it, for
-    labels "learned", and "shuffled" (the same with each image's rest shuffled). `losses`: of the outer steps.
+    <other arm>` (share of the two likeliest classes; NaN for hard labels, which name one) for each arm, means over images.
+    `nearness`: as `nearness` returns it, for labels "learned", and "shuffled" (the same with each image's rest shuffled).
+    `losses`: of the outer steps.
     """
 
     rows: Int64[Tensor, "n"]
@@ -39,13 +40,13 @@ def compare_learned(lesson: Lesson) -> Comparison:
     onehot = hard(lesson.truth, task.classes)
     unroll = Unroll(STEPS, WINDOW, setup.lrs[0], setup.momentum, setup.weight_decay)
     found = learn_labels(
-        setup.net(task), lesson.x, smoothed(lesson.truth, task.classes, START).log(), task.x_train, task.y_train, unroll=unroll,
-        outer_steps=setup.learned_steps, lr=LEARNING_RATE, batch=min(REAL, len(task.x_train)), seeds=seeds,
+        setup.network(task), lesson.x, smoothed(lesson.truth, task.classes, START).log(), task.x_train, task.y_train,
+        unroll=unroll, outer_steps=setup.learned_steps, lr=LEARNING_RATE, batch=min(REAL, len(task.x_train)), seeds=seeds,
     )  # fmt: skip
     q = soften(found.logits)
     together = soften(lesson.budget.together[setup.epochs.index(lesson.epoch)])
     labels = {"hard": onehot, "expert": lesson.q, "ensemble": together, "learned": q}
-    tests = {"hard": lesson.known("hard"), "expert": lesson.known("epoch"), "ensemble": lesson.known("ensemble")}
+    tests = {name: lesson.known(kind)["test"] for name, kind in (("hard", "hard"), ("expert", "epoch"), ("ensemble", "ensemble"))}
     table = _table(labels, tests | lesson.test({"learned": q})).assign(epoch=lesson.epoch)
     both = {"learned": q, "shuffled": shuffled_rest(q, seeds.child("shuffle"))}
     near = [nearness(each, lesson.budget.each, setup.epochs).assign(labels=name) for name, each in both.items()]
@@ -68,6 +69,7 @@ def _table(labels: Mapping[str, Tensor], tests: Mapping[str, float]) -> pd.DataF
     rows = []
     for arm, q in labels.items():
         js = {f"js {other}": jensen_shannon(q, r).mean().item() for other, r in labels.items()}
-        overlap = {f"overlap {other}": top_overlap(q, r, TOP).mean().item() for other, r in labels.items()}
+        ranked = {} if arm == "hard" else {other: r for other, r in labels.items() if other != "hard"}
+        overlap = {f"overlap {other}": top_overlap(q, r, TOP).mean().item() for other, r in ranked.items()}
         rows.append({"arm": arm, "test": tests[arm], "entropy": entropy(q).mean().item(), **js, **overlap})
     return pd.DataFrame(rows)

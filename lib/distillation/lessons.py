@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from lib.distillation.experts import Experts, train_experts
 from lib.distillation.labels import ensemble
-from lib.distillation.pool import Task, load_task, nested_draw
+from lib.distillation.pool import load_task, nested_draw
 from lib.distillation.setup import Setup
+from lib.distillation.task import Task
 from lib.population import Progress
 from lib.seeds import Seeds
 
@@ -32,7 +33,7 @@ class Budget:
     `rows`: n = ipc C row numbers of the training part, grouped by class. `own`: expert rate -> logits of the draw's own expert.
     `together`: mean logits of all experts at the main rate. `each`: those of every expert at the main rate, at the budget where
     labels are learned. `prototypes`: centres of `ipc` clusters of each class, in place of random images; `prototype_logits`:
-    the own expert's for them.
+    the own expert's for them; None if they were left out.
     """
 
     ipc: int
@@ -40,8 +41,8 @@ class Budget:
     own: Mapping[float, Logits]
     together: Logits
     each: Float[Tensor, "epochs E n C"] | None
-    prototypes: Float[Tensor, "n d"]
-    prototype_logits: Logits
+    prototypes: Shaped[Tensor, "n *row"] | None
+    prototype_logits: Logits | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,31 +75,34 @@ def prepare(setup: Setup, seeds: Seeds, progress: Progress | None = None) -> Pre
     rows = [nested_draw(task.y_train.cpu(), setup.ipcs, node.child("images")) for node in nodes]
     experts = {lr: _experts(setup, task, lr, seeds.child("experts"), progress) for lr in setup.expert_lrs}
     subjects = _subjects(task, experts[setup.main_lr], setup.subjects)
-    centres = {ipc: class_centres(task, ipc, seeds.child("prototypes", ipc)) for ipc in setup.ipcs}
+    centres = {ipc: class_centres(task, ipc, seeds.child("prototypes", ipc)) for ipc in setup.ipcs if setup.prototypes}
     draws = []
     for d in range(setup.draws):
-        budgets = tuple(_budget(setup, task, experts, d, rows[d][ipc], centres[ipc]) for ipc in setup.ipcs)
+        budgets = tuple(_budget(setup, task, experts, d, rows[d][ipc], centres.get(ipc)) for ipc in setup.ipcs)
         draws.append(Draw(d, budgets, subjects))
     return Prepared(task, experts, _table(task, experts), tuple(draws))
 
 
-def class_centres(task: Task, ipc: int, seeds: Seeds) -> Float[Tensor, "n d"]:
+def class_centres(task: Task, ipc: int, seeds: Seeds) -> Shaped[Tensor, "n *row"]:
     """Centres of `ipc` k-means clusters of each class's training images: prototypes that stand for the data's distribution.
 
     (Our stand-in for distribution matching [zhao2023] on raw pixels, whose optimum at one image a class is the class mean.)
+    They are images as the task's are, bytes rounded.
     """
-    x, y, centres = task.x_train.cpu().double().numpy(), task.y_train.cpu().numpy(), []
+    x, centres = task.x_train, []
     for c in range(task.classes):
+        mine = x[(task.y_train == c).to(x.device)].flatten(1).cpu().double().numpy()
         state = seeds.child("class", c).integer() % 2**32
-        centres.append(KMeans(ipc, n_init=1, random_state=state).fit(x[y == c]).cluster_centers_)
-    return torch.from_numpy(np.concatenate(centres)).to(task.x_train)
+        centres.append(KMeans(ipc, n_init=1, random_state=state).fit(mine).cluster_centers_)
+    found = torch.from_numpy(np.concatenate(centres)).view(-1, *x.shape[1:])
+    return (found if x.is_floating_point() else found.round()).to(x)
 
 
 def _experts(setup: Setup, task: Task, lr: float, seeds: Seeds, progress: Progress | None) -> Experts:
     """One expert for each draw; experts of different rates share starts and data order."""
     return train_experts(
-        task, setup.net(task), experts=setup.draws, epochs=setup.epochs, batch_size=setup.expert_batch, lr=lr, momentum=0.0,
-        seeds=seeds, members_at_once=setup.members_at_once, progress=progress,
+        task, setup.network(task), experts=setup.draws, epochs=setup.epochs, lr=lr, seeds=seeds,
+        members_at_once=setup.members_at_once, progress=progress, **setup.expert_recipe(task),
     )  # fmt: skip
 
 
@@ -112,15 +116,16 @@ def _subjects(task: Task, experts: Experts, count: int) -> tuple[int, ...]:
     return tuple(accuracy.cpu().argsort(stable=True)[places].tolist())
 
 
-def _budget(setup: Setup, task: Task, experts: Mapping[float, Experts], d: int, rows: Tensor, centres: Tensor) -> Budget:
+def _budget(setup: Setup, task: Task, experts: Mapping[float, Experts], d: int, rows: Tensor, centres: Tensor | None) -> Budget:
     ipc, x = len(rows) // task.classes, task.x_train[rows.to(task.x_train.device)]
     found = {lr: _logits(each, x) for lr, each in experts.items()}
     main = found[setup.main_lr]
     together = torch.stack([ensemble(z) for z in main]).float()
     own = {lr: z[:, d].clone() for lr, z in found.items()}  # not a view, which would carry all experts along
-    prototype_logits = _logits(experts[setup.main_lr], centres)[:, d].clone()
+    prototypes = None if centres is None else centres.cpu()
+    prototype_logits = None if centres is None else _logits(experts[setup.main_lr], centres)[:, d].clone()
     learning = setup.learned_steps and ipc == setup.structure_ipcs[0]
-    return Budget(ipc, rows, own, together, main if learning else None, centres.cpu(), prototype_logits)
+    return Budget(ipc, rows, own, together, main if learning else None, prototypes, prototype_logits)
 
 
 def _logits(experts: Experts, x: Tensor) -> Float[Tensor, "epochs E n C"]:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import spearmanr, t
 
 from lib.distillation.experiment import Outcome, chosen
-from lib.distillation.scaling import Multiplier, Storage, data_multiplier, storage
+from lib.distillation.scaling import Storage, data_multiplier, storage
 from lib.distillation.setup import Setup
 from lib.distillation.structure import CONTROL
 
@@ -30,14 +30,16 @@ def budget_measurements(outcome: Outcome, experts: pd.DataFrame, setup: Setup) -
 
     `student-expert`: soft student less the expert that made its labels, the largest over budgets. `full`: the expert's after its
     last epoch. `gap/...`: full less the student, at the smallest and at the largest budget. `multiplier/ipc`: hard-labelled data
-    with the same accuracy over the data used, whose bounds `multipliers` tells.
+    with the same accuracy over the data used, whose bounds `multipliers` tells. Draws share the ensemble and the prototypes, so
+    that intervals of `ensemble-soft` and `prototypes...` are over images, single experts and students alone.
     """
     first, last = setup.ipcs[0], setup.ipcs[-1]
     soft, hard = (_by_budget(chosen(outcome.labellers, kind)) for kind in ("epoch", "hard"))
     full = _expert_tests(experts, setup)[setup.epochs[-1]]
     found = {"accuracy/soft": soft[first], "accuracy/hard": hard[first], "accuracy/full": full}
     found |= {"soft-hard": soft[first] - hard[first]} | {f"soft-hard/{ipc}": soft[ipc] - hard[ipc] for ipc in setup.ipcs}
-    for kind in ("ensemble", "prototypes epoch", "prototypes hard"):
+    prototypes = ("prototypes epoch", "prototypes hard") if setup.prototypes else ()
+    for kind in ("ensemble", *prototypes):
         found[f"{kind.replace(' ', '_')}-soft"] = _by_budget(chosen(outcome.labellers, kind))[first] - soft[first]
     found |= {"gap/soft_smallest": full - soft[first], "gap/soft_largest": full - soft[last]}
     found |= {"gap/hard_smallest": full - hard[first], "gap/hard_largest": full - hard[last]}
@@ -54,7 +56,7 @@ def epoch_measurements(outcome: Outcome, setup: Setup) -> Numbers:
     `other_rate-main`: under the experts' first rate less under the main one. `entropy/last-first` (nats) and
     `entropy/rank_correlation` (with the epoch): of labels at the largest budget. `last-hard`: gain of the last epoch's labels;
     `warm-last`: what they gain when softened by the temperature best on validation; `soft-warm`: what that does not recover;
-    `temperature-soft`: the epoch and temperature best together, less the best epoch alone.
+    `temperature-soft`: the epoch and temperature (other than 1) best together, less the best epoch alone.
     """
     first, last = setup.ipcs[0], setup.ipcs[-1]
     table, soft = outcome.labellers, chosen(outcome.labellers)
@@ -132,14 +134,16 @@ def learned_measurements(outcome: Outcome) -> Numbers:
 
 
 def multipliers(outcome: Outcome) -> pd.DataFrame:
-    """draw, ipc, multiplier, bound: of the chosen soft labels against hard ones, each draw by itself (`data_multiplier`)."""
-    soft, hard, rows = chosen(outcome.labellers), chosen(outcome.labellers, "hard"), []
-    for draw, mine in soft.groupby("draw"):
-        curve = hard[hard["draw"] == draw]
-        for ipc, test in zip(mine["ipc"], mine["test"], strict=True):
-            found: Multiplier = data_multiplier(curve["ipc"], curve["test"], ipc, test)
-            rows.append((draw, ipc, found.value, found.bound))
-    return pd.DataFrame(rows, columns=["draw", "ipc", "multiplier", "bound"])
+    """draw, ipc, multiplier, bound: of the chosen soft labels against hard ones, each draw by itself."""
+    soft, hard = chosen(outcome.labellers), chosen(outcome.labellers, "hard")
+    parts = [worth(mine, hard[hard["draw"] == draw]) for draw, mine in soft.groupby("draw")]
+    return pd.concat(parts, ignore_index=True)[["draw", "ipc", "multiplier", "bound"]]
+
+
+def worth(rows: pd.DataFrame, hard: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `multiplier` and `bound`: `data_multiplier` of `test` at `ipc`, against hard labels' `test` by `ipc`."""
+    found = [data_multiplier(hard["ipc"], hard["test"], ipc, test) for ipc, test in zip(rows["ipc"], rows["test"], strict=True)]
+    return rows.assign(multiplier=[each.value for each in found], bound=[each.bound for each in found])
 
 
 def storage_table(setup: Setup, classes: int, pixels: int) -> pd.DataFrame:

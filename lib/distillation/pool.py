@@ -1,4 +1,4 @@
-"""Classification tasks on real images of grey levels, and the few images of each class that students are given."""
+"""Classification tasks on real images, and the few images of each class that students are given."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from lib.data import load, split_indices, tensors
+from lib.distillation.photographs import PHOTOGRAPHS, load_photographs
+from lib.distillation.task import Task
 from lib.seeds import Seeds
 
 CPU = torch.device("cpu")
@@ -28,12 +30,17 @@ MOST_PAIRS = 1000  # of each class; the smallest collection has more than nine t
 class Source:
     """What a task shows: one collection, or two side by side; `train_size` images for training unless asked otherwise.
 
-    `first`: of two collections, how many classes of each, from the first on.
+    `first`: of how many classes of each, from the first on; less than all only where there are two.
     """
 
     collections: tuple[str, ...]
     train_size: int
     first: int = 10
+
+    @property
+    def classes(self) -> int:
+        """C: those of the collection (ten in each of ours), or every pair of two."""
+        return self.first ** len(self.collections)
 
 
 TASKS: Mapping[str, Source] = {
@@ -60,46 +67,17 @@ class Labelled:
     labels: Int64[Tensor, "n"]
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A classification task: rows x [n, d] are flat images, standardised by mean and sd of all training pixels, float32.
-
-    Experts learn from the training part and students' images are drawn from it; epochs and rates are chosen on the
-    validation part; the test part is for the final numbers alone. No image, and no half of a pair, is in two parts.
-    """
-
-    name: str
-    shape: tuple[int, int]
-    class_names: tuple[str, ...]
-    mean: float
-    sd: float
-    x_train: Float[Tensor, "n d"]
-    y_train: Int64[Tensor, "n"]
-    x_validation: Float[Tensor, "v d"]
-    y_validation: Int64[Tensor, "v"]
-    x_test: Float[Tensor, "t d"]
-    y_test: Int64[Tensor, "t"]
-
-    @property
-    def classes(self) -> int:
-        """C."""
-        return len(self.class_names)
-
-    def pictures(self, x: Float[Tensor, "k d"]) -> Float[Tensor, "k h w"]:
-        """Rows as images in grey levels 0..1 again, for looking at."""
-        return (x * self.sd + self.mean).unflatten(1, self.shape)
-
-
 def load_task(name: str, *, train_size: int | None = None, device: torch.device = CPU) -> Task:
-    """A named task of `TASKS`, the same images for everybody: which are in which part is fixed by the collections alone.
+    """A named task of `TASKS` or `PHOTOGRAPHS`, the same images for everybody: the collections alone fix which are in which part.
 
-    Images of 28 x 28 pixels are averaged to 14 x 14. `train_size` shortens or lengthens the training part, with the classes
+    Grey images of 28 x 28 pixels are averaged to 14 x 14. `train_size` shortens or lengthens the training part, with the classes
     in proportion; a pair's images may recur in other pairs of the same part, but no pair does.
     Errors: ValueError for an unknown name or a training size that the task does not have; as `lib.data.tensors` where the
     data cannot be read.
     """
-    if name not in TASKS:
-        raise ValueError(f"task: got {name!r}, allowed are {', '.join(TASKS)}")
+    check_task(name)
+    if name in PHOTOGRAPHS:
+        return load_photographs(name, train_size, device)
     source = TASKS[name]
     make = _pairs_of if len(source.collections) == 2 else _single
     parts, class_names = make(name, source, source.train_size if train_size is None else train_size)
@@ -109,6 +87,12 @@ def load_task(name: str, *, train_size: int | None = None, device: torch.device 
         tables[f"x_{part}"] = ((found.images.flatten(1) - mean) / sd).to(device)
         tables[f"y_{part}"] = found.labels.to(device)
     return Task(name, tuple(parts["train"].images.shape[1:]), class_names, mean, sd, **tables)
+
+
+def check_task(name: str) -> None:
+    """ValueError, with the names that are known, for another one."""
+    if name not in TASKS and name not in PHOTOGRAPHS:
+        raise ValueError(f"task: got {name!r}, allowed are {', '.join((*TASKS, *PHOTOGRAPHS))}")
 
 
 def nested_draw(labels: Shaped[Tensor, "n"], ipcs: Sequence[int], seeds: Seeds) -> dict[int, Int64[Tensor, "_"]]:

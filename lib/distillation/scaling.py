@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -52,10 +53,22 @@ def pareto(budget: Numbers, accuracy: Numbers) -> Int64[np.ndarray, "f"]:
 
 def envelope(budget: Numbers, accuracy: Numbers, at: Numbers) -> Float[np.ndarray, "a"]:
     """Best accuracy of points that cost at most each budget in `at`, NaN where none is that cheap. ValueErrors of `pareto`."""
+    place = attained(budget, accuracy, at)
+    return np.where(place < 0, np.nan, np.asarray(accuracy, dtype=float)[place])
+
+
+def attained(budget: Numbers, accuracy: Numbers, at: Numbers) -> Int64[np.ndarray, "a"]:
+    """Position of the point that attains the `envelope` at each budget in `at`, -1 where none is that cheap.
+
+    Of equally accurate points it is the cheapest, and of those the first. ValueErrors of `pareto`.
+    """
     cost, gain = _points(budget, accuracy)
-    order = np.argsort(cost, kind="stable")
-    best = np.concatenate([[np.nan], np.maximum.accumulate(gain[order])])
-    return best[np.searchsorted(cost[order], _finite("at", at), side="right")]
+    order = np.lexsort((-gain, cost))  # stable: of equal points the first
+    places = np.arange(len(order))
+    better = np.concatenate([[True], gain[order][1:] > np.maximum.accumulate(gain[order])[:-1]])
+    best = np.maximum.accumulate(np.where(better, places, 0))  # the last of each stretch that was better than all before it
+    affordable = np.searchsorted(cost[order], _finite("at", at), side="right")
+    return np.concatenate([[-1], order[best]])[affordable]
 
 
 def data_multiplier(hard_budgets: Numbers, hard_accuracies: Numbers, budget: Number, accuracy: Number) -> Multiplier:
@@ -85,12 +98,12 @@ def storage(ipc: int, classes: int, pixels: int, *, epochs: int = 1, per_label: 
 
     `per_label`: C for a soft label (the default), 1 for a hard one, 2 k for k probabilities and their columns. `epochs`: C for
     labels of each epoch's own augmented view of an image, as with CutMix; 1 for one label an image.
-    Errors: ValueError naming the first count below 1.
+    Errors: ValueError naming the first that is no whole number of at least 1.
     """
     numbers = classes if per_label is None else per_label
     counts = {"ipc": ipc, "classes": classes, "pixels": pixels, "epochs": epochs, "per_label": numbers}
     for name, count in counts.items():
-        if count < 1:
+        if not (isinstance(count, Integral) and count >= 1):
             raise ValueError(f"{name}: got {count}, allowed are whole numbers >= 1")
     return Storage(ipc * classes * pixels, ipc * classes * epochs * numbers)
 
@@ -104,6 +117,8 @@ def _points(budget: Numbers, accuracy: Numbers) -> tuple[Float[np.ndarray, "p"],
 
 def _finite(name: str, values: Numbers) -> Float[np.ndarray, "p"]:
     numbers = np.asarray(values, dtype=float)
+    if numbers.ndim != 1:
+        raise ValueError(f"{name}: got shape {numbers.shape}, allowed is a row of numbers")
     if not (finite := np.isfinite(numbers)).all():
         raise ValueError(f"{name}: got {numbers[~finite][0]}, allowed are finite numbers")
     return numbers

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from lib.distillation.labels import (
@@ -45,7 +45,7 @@ class Lesson:
     seeds: Seeds
     labellers: pd.DataFrame
     epoch: int
-    x: Float[Tensor, "n d"]
+    x: Shaped[Tensor, "n *row"]
     truth: Int64[Tensor, "n"]
     q: Float[Tensor, "n C"]
 
@@ -54,24 +54,38 @@ class Lesson:
         """The labels of the setup's epoch, or of the epoch whose student is best on validation at this budget."""
         mine = labellers[labellers["kind"] == "epoch"]
         epoch = setup.structure_epoch or int(mine.loc[mine["validation"].idxmax(), "epoch"])
-        q = soften(budget.own[setup.main_lr][setup.epochs.index(epoch)])
-        rows = budget.rows.to(task.x_train.device)
+        q, rows = own_labels(budget, setup, epoch), budget.rows.to(task.x_train.device)
         return cls(task, setup, budget, seeds, labellers, epoch, task.x_train[rows], task.y_train[rows].cpu(), q)
+
+    def taught(self, arms: dict[str, Float[Tensor, "n C"]]) -> pd.DataFrame:
+        """arm, lr (chosen on validation), validation, test: of a student of each way of labelling the images."""
+        ways = [Arm(name, labels) for name, labels in arms.items()]
+        return tuned(self.task, self.x, ways, self.setup, self.seeds.child("students")).table(self.task)
 
     def test(self, arms: dict[str, Float[Tensor, "n C"]]) -> dict[str, float]:
         """Test accuracy in % of a student of each way of labelling the images."""
-        ways = [Arm(name, labels) for name, labels in arms.items()]
-        found = tuned(self.task, self.x, ways, self.setup, self.seeds.child("students")).table(self.task)
+        found = self.taught(arms)
         return dict(zip(found["arm"], found["test"], strict=True))
 
-    def known(self, kind: str) -> float:
-        """Test accuracy of the labeller of this kind (after this lesson's epoch, where it has one), trained before."""
-        rows = self.labellers[self.labellers["kind"] == kind]
-        return float(rows.loc[rows["epoch"].isna() | (rows["epoch"] == self.epoch), "test"].iloc[0])
+    def known(self, kind: str, epoch: int | None = None) -> dict[str, float]:
+        """lr, validation, test of the labeller of this kind, trained before; if it has epochs, after `epoch` or the lesson's."""
+        rows, wanted = self.labellers[self.labellers["kind"] == kind], self.epoch if epoch is None else epoch
+        found = rows[rows["epoch"].isna() | (rows["epoch"] == wanted)].iloc[0]
+        return {name: float(found[name]) for name in ("lr", "validation", "test")}
+
+
+def own_labels(budget: Budget, setup: Setup, epoch: int) -> Float[Tensor, "n C"]:
+    """The main labels of a budget's images: those of the draw's own expert after `epoch`.
+
+    Errors: ValueError that lists the stored epochs for another one.
+    """
+    if epoch not in setup.epochs:
+        raise ValueError(f"epoch: got {epoch}, stored are {', '.join(map(str, setup.epochs))}")
+    return soften(budget.own[setup.main_lr][setup.epochs.index(epoch)])
 
 
 def structure_tables(lesson: Lesson, subjects: Sequence[int]) -> dict[str, pd.DataFrame]:
-    """`top` at every budget; `structure`, `swap` and `zero` at the setup's structure_ipcs, else empty tables."""
+    """`top` at every budget, with more epochs at the setup's structure_ipcs; the others there only, else empty tables."""
     if lesson.budget.ipc not in lesson.setup.structure_ipcs:
         empty = {name: pd.DataFrame() for name in ("structure", "swap", "zero")}
         return empty | {"top": top_table(lesson)}
@@ -90,13 +104,13 @@ def structure_table(lesson: Lesson) -> pd.DataFrame:
             "mean rest": mean_rest(q, truth),
         }
     )
-    return _table({CONTROL: lesson.known("epoch")} | found, "arm", lesson.epoch)
+    return _table({CONTROL: lesson.known("epoch")["test"]} | found, "arm", lesson.epoch)
 
 
 def swap_table(lesson: Lesson) -> pd.DataFrame:
     """k, test: the k-th largest probability of every image exchanged with the smallest; k = 0 is the control."""
     found = lesson.test({str(k): swap_k(lesson.q, k) for k in swap_ranks(lesson.q.shape[1])})
-    return _table({0: lesson.known("epoch")} | {int(k): test for k, test in found.items()}, "k", lesson.epoch)
+    return _table({0: lesson.known("epoch")["test"]} | {int(k): test for k, test in found.items()}, "k", lesson.epoch)
 
 
 def swap_ranks(classes: int) -> list[int]:
@@ -107,12 +121,22 @@ def swap_ranks(classes: int) -> list[int]:
 
 
 def top_table(lesson: Lesson) -> pd.DataFrame:
-    """k, test: the k largest probabilities kept, not renormalised; k = 0 is hard labels, k = C all of them."""
-    classes = lesson.q.shape[1]
-    between = [k for k in sorted(set(lesson.setup.top_ks)) if k not in (0, classes)]
-    found = lesson.test({str(k): top_k(lesson.q, k, lesson.truth) for k in between}) if between else {}
-    ends = {0: lesson.known("hard")}, {classes: lesson.known("epoch")}
-    return _table(ends[0] | {int(k): test for k, test in found.items()} | ends[1], "k", lesson.epoch)
+    """epoch, k, lr, validation, test: the k largest probabilities of the own expert's labels kept, not renormalised.
+
+    k = 0 is hard labels (the same student at every epoch), k = C all of them. At structure_ipcs after every stored epoch, else
+    after the lesson's alone; `chosen`: whether it is that.
+    """
+    setup, classes = lesson.setup, lesson.q.shape[1]
+    epochs = setup.epochs if lesson.budget.ipc in setup.structure_ipcs else (lesson.epoch,)
+    between = [k for k in sorted(set(setup.top_ks)) if k not in (0, classes)]
+    places = {f"epoch {epoch}, top {k}": (epoch, k) for epoch in epochs for k in between}
+    cut = {name: top_k(own_labels(lesson.budget, setup, epoch), k, lesson.truth) for name, (epoch, k) in places.items()}
+    trained = lesson.taught(cut).set_index("arm").to_dict("index") if cut else {}
+    found = {places[name]: facts for name, facts in trained.items()}
+    for epoch in epochs:
+        found |= {(epoch, 0): lesson.known("hard"), (epoch, classes): lesson.known("epoch", epoch)}
+    rows = [{"epoch": epoch, "k": k, **found[epoch, k], "chosen": epoch == lesson.epoch} for epoch, k in sorted(found)]
+    return pd.DataFrame(rows)
 
 
 def zero_table(lesson: Lesson, subjects: Sequence[int]) -> pd.DataFrame:

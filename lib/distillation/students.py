@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int, Int64, Shaped
 from torch import Tensor
 
+from lib.distillation.fitting import cosine, fit, quarterly
 from lib.distillation.labels import check_labels
 from lib.nets import Net, Params
-from lib.population import Hyperparameters, Progress, Schedule, evaluate, stack, train
+from lib.population import Augment, Hyperparameters, Progress, evaluate, stack
 from lib.seeds import Seeds
 
-DECAY, STAGES = 0.3, 4
+SCHEDULES = {"sgd": quarterly, "adamw": cosine}  # by optimiser, as in the reference code
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +41,11 @@ class Students:
     params: Params
     losses: Float[Tensor, "steps A S"]
 
-    def accuracy(self, x: Float[Tensor, "n ..."], y: Int64[Tensor, "n"]) -> Float[Tensor, "A S"]:
+    def accuracy(self, x: Shaped[Tensor, "n ..."], y: Int64[Tensor, "n"]) -> Float[Tensor, "A S"]:
         """In % of these rows. ValueError for no rows and for another number of labels."""
         return (100 * evaluate(self.net, self.params, x, y).double() / len(y)).view(self.losses.shape[1:])
 
-    def class_accuracy(self, x: Float[Tensor, "n ..."], y: Int64[Tensor, "n"], subject: int) -> Float[Tensor, "A S"]:
+    def class_accuracy(self, x: Shaped[Tensor, "n ..."], y: Int64[Tensor, "n"], subject: int) -> Float[Tensor, "A S"]:
         """In % of the rows of class `subject`: above 0 though no image of it was seen is zero-shot transfer.
 
         Errors: ValueError for a class of which there are no rows.
@@ -57,7 +58,7 @@ class Students:
 
 def train_students(
     net: Net,
-    x: Float[Tensor, "n ..."],
+    x: Shaped[Tensor, "n ..."],
     arms: Sequence[Arm],
     *,
     students: int,
@@ -67,27 +68,32 @@ def train_students(
     momentum: float,
     weight_decay: float,
     seeds: Seeds,
+    optimiser: str = "sgd",
+    augment: Augment | None = None,
     members_at_once: int | None = None,
     progress: Progress | None = None,
 ) -> Students:
-    """Train `students` fresh networks on the same images under each arm's labels, by SGD on -sum_c q_c log p_c [qin2024].
+    """Train `students` fresh networks on the same images under each arm's labels, on the loss -sum_c q_c log p_c [qin2024].
 
-    Equal steps for all arms; the rate (one, or one for each arm) falls to 0.3 of itself every quarter. `batch_size` is cut to
-    n where there are fewer images. Student s has its start and data order from `seeds.child("student", s)` alone.
+    Equal steps for all arms. The rate (one, or one for each arm) falls to 0.3 of itself every quarter for sgd, by a cosine to 0
+    for adamw. `batch_size` is cut to n where there are fewer images. Images are as `augment` changes them, labels are not.
+    Student s has its start and all that is random from `seeds.child("student", s)` alone.
     Errors: ValueError for no arms, equal names, labels that are no parts of distributions or do not fit images, net or each
     other, and as `lib.population.train`. RuntimeError naming the first arm and student that diverged.
     """
-    rates = _checked(x, arms, students, lr)
+    rates = _checked(x, arms, students, lr, optimiser)
     nodes, count = [seeds.child("student", s) for s in range(students)], len(arms)
     starts = stack([net.init(node.child("start")) for node in nodes])
-    everyone = torch.arange(len(x))
-    population = train(
-        net, {name: torch.cat([value.to(x)] * count) for name, value in starts.items()},
-        x, torch.stack([arm.labels.to(x) for arm in arms]),
-        members=count * students, steps=steps, batch_size=min(batch_size, len(x)), seeds=nodes * count, optimiser="sgd",
+    like, everyone = x.new_empty(0, dtype=x.dtype if x.is_floating_point() else torch.float32), torch.arange(len(x))
+    sets = {id(arm.labels): arm.labels for arm in arms}  # an arm at several rates has its labels once
+    place = {key: i for i, key in enumerate(sets)}
+    population = fit(
+        net, {name: torch.cat([value.to(like)] * count) for name, value in starts.items()},
+        x, torch.stack([labels.to(like) for labels in sets.values()]),
+        members=count * students, steps=steps, batch_size=min(batch_size, len(x)), seeds=nodes * count, optimiser=optimiser,
         hyper=Hyperparameters(lr=rates.repeat_interleave(students), momentum=momentum, weight_decay=weight_decay),
-        schedule=quarterly(steps), subsets=[everyone if arm.rows is None else arm.rows for arm in arms for _ in nodes],
-        label_sets=[a for a in range(count) for _ in nodes], partial_targets=True,
+        schedule=SCHEDULES[optimiser](steps), subsets=[everyone if arm.rows is None else arm.rows for arm in arms for _ in nodes],
+        label_sets=[place[id(arm.labels)] for arm in arms for _ in nodes], partial_targets=True, augment=augment,
         members_at_once=members_at_once, progress=progress,
     )  # fmt: skip
     if population.diverged.any():
@@ -97,13 +103,10 @@ def train_students(
     return Students(net, tuple(arm.name for arm in arms), population.params, population.losses.view(steps, count, students))
 
 
-def quarterly(steps: int) -> Schedule:
-    """The factor on the rate at each step of `steps`: 0.3 to the number of quarters that are over."""
-    return lambda step: DECAY ** (STAGES * step // steps)
-
-
-def _checked(x: Tensor, arms: Sequence[Arm], students: int, lr: float | Sequence[float]) -> Float[Tensor, "A"]:
+def _checked(x: Tensor, arms: Sequence[Arm], students: int, lr: float | Sequence[float], optimiser: str) -> Float[Tensor, "A"]:
     """Each arm's learning rate, if the arms are sound."""
+    if optimiser not in SCHEDULES:
+        raise ValueError(f"optimiser: got {optimiser!r}, allowed are {', '.join(SCHEDULES)}")
     names = [arm.name for arm in arms]
     if not arms or len(set(names)) < len(names):
         raise ValueError(f"arms: got {names}, allowed are one or more with names of their own")

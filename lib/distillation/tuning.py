@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from lib.distillation.pool import Task
 from lib.distillation.setup import Setup
 from lib.distillation.students import Arm, Students, train_students
+from lib.distillation.task import Task
 from lib.seeds import Seeds
 
 
@@ -42,13 +42,13 @@ class Tuned:
         return values.view(self.validation.shape).gather(0, self.best[None])[0].tolist()
 
 
-def tuned(task: Task, x: Float[Tensor, "n d"], arms: Sequence[Arm], setup: Setup, seeds: Seeds) -> Tuned:
+def tuned(task: Task, x: Shaped[Tensor, "n ..."], arms: Sequence[Arm], setup: Setup, seeds: Seeds) -> Tuned:
     """Train one student for each arm and rate, all from one start. Errors: as `train_students`."""
     rates = [(f"{arm.name}, rate {lr:g}", lr, arm) for lr in setup.lrs for arm in arms]
     students = train_students(
-        setup.net(task), x, [Arm(name, arm.labels, arm.rows) for name, _, arm in rates],
-        students=1, steps=setup.steps, batch_size=setup.batch_size, lr=[lr for _, lr, _ in rates], momentum=setup.momentum,
-        weight_decay=setup.weight_decay, seeds=seeds, members_at_once=setup.members_at_once,
+        setup.network(task), x.to(task.y_train.device), [Arm(name, arm.labels, arm.rows) for name, _, arm in rates],
+        students=1, steps=setup.steps, lr=[lr for _, lr, _ in rates], seeds=seeds, members_at_once=setup.members_at_once,
+        **setup.student_recipe(task),
     )  # fmt: skip
     validation = students.accuracy(task.x_validation, task.y_validation).view(len(setup.lrs), len(arms))
     return Tuned(tuple(arm.name for arm in arms), students, validation, validation.argmax(0), setup.lrs)

@@ -2,6 +2,9 @@
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from lib.distillation.experiment import Outcome
 from lib.distillation.lessons import Prepared
@@ -12,6 +15,7 @@ from lib.explorers.soft_labels_state import Scene
 from lib.seeds import Seeds
 
 LIVE_STUDENTS, LIVE_STEPS = 3, 150
+MOST_SIDE = 64  # pixels of a photograph that the browser gets
 
 
 def scene_of(prepared: Prepared, found: Outcome, setup: Setup, seeds: Seeds, ipc: int) -> Scene:
@@ -27,20 +31,27 @@ def scene_of(prepared: Prepared, found: Outcome, setup: Setup, seeds: Seeds, ipc
 
     def train(q: torch.Tensor) -> torch.Tensor:
         students = train_students(
-            setup.net(task), x, [Arm("now", q)], students=LIVE_STUDENTS, steps=LIVE_STEPS, batch_size=setup.batch_size,
-            lr=setup.lrs[0], momentum=setup.momentum, weight_decay=setup.weight_decay, seeds=seeds,
+            setup.network(task), x.to(task.y_train.device), [Arm("now", q)], students=LIVE_STUDENTS, steps=LIVE_STEPS,
+            lr=setup.lrs[0], seeds=seeds, **setup.student_recipe(task),
         )  # fmt: skip
         return students.accuracy(task.x_test, task.y_test)[0]
 
     table = found.labellers
     by_expert = table[table["kind"].isin(["epoch", "temperature"])]
     return Scene.of(
-        task.pictures(x).cpu(), labels, task.class_names, budget.own[setup.main_lr].cpu(), setup.epochs,
+        small(task.pictures(x).cpu()), labels, task.class_names, budget.own[setup.main_lr].cpu(), setup.epochs,
         experts.loc[list(setup.epochs), "test"].tolist(),
         _means(by_expert, ["ipc", "epoch", "temperature"]), _means(table[table["kind"] == "hard"], ["ipc"]),
         swap=_means(found.swap, ["ipc", "k"]), zero=_means(found.zero, ["ipc", "subject", "arm"]),
         measured_with="labels of each draw's epoch best on validation images", train=train,
     )  # fmt: skip
+
+
+def small(pictures: Float[Tensor, "n h w *rgb"]) -> Float[Tensor, "n h w *rgb"]:
+    """Photographs larger than a browser needs, averaged down."""
+    if pictures.dim() == 3 or pictures.shape[1] <= MOST_SIDE:
+        return pictures
+    return F.adaptive_avg_pool2d(pictures.permute(0, 3, 1, 2), MOST_SIDE).permute(0, 2, 3, 1)
 
 
 def _means(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

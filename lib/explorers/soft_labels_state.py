@@ -25,7 +25,7 @@ class Scene:
     `zero` are of. `train`: labels [n C] -> accuracy of students trained with them on these images.
     """
 
-    images: Float[Tensor, "n h w"]
+    images: Float[Tensor, "n h w *rgb"]
     labels: Int64[Tensor, "n"]
     class_names: tuple[str, ...]
     logits: Float[Tensor, "E n C"]
@@ -42,7 +42,7 @@ class Scene:
     @classmethod
     def of(
         cls,
-        images: Float[Tensor, "n h w"],
+        images: Float[Tensor, "n h w *rgb"],
         labels: Int64[Tensor, "n"],
         class_names: Sequence[str],
         logits: Float[Tensor, "E n C"],
@@ -112,8 +112,10 @@ class Scene:
 
 
 def _check_images(images: Tensor, labels: Tensor, names: Sequence[str], logits: Tensor) -> None:
-    if images.dim() != 3 or not len(images) or not (images.isfinite().all() and images.min() >= 0 and images.max() <= 1):
-        raise ValueError(f"images: got shape {tuple(images.shape)}, allowed are one or more [n h w] of grey levels in 0..1")
+    shaped = images.dim() == 3 or (images.dim() == 4 and images.shape[3] == 3)
+    if not shaped or not len(images) or not (images.isfinite().all() and images.min() >= 0 and images.max() <= 1):
+        allowed = "one or more [n h w] of grey levels in 0..1, or [n h w 3] of colours"
+        raise ValueError(f"images: got shape {tuple(images.shape)}, allowed are {allowed}")
     if len(labels) != len(images):
         raise ValueError(f"labels: got {len(labels)} for {len(images)} images, allowed is one for each")
     if len(set(names)) < len(names):

@@ -126,7 +126,7 @@ class SoftLabelExplorer:
         groups = [(name, (scene.labels == c).nonzero()[:, 0].tolist()) for c, name in enumerate(scene.class_names)]
         return {
             "shape": list(scene.images.shape[1:]),
-            "pixels": grey(scene.images),
+            "pixels": levels(scene.images),
             "groups": [{"name": name, "rows": rows} for name, rows in groups if rows],
         }
 
@@ -138,7 +138,7 @@ class SoftLabelExplorer:
         self._number += 1
         return {
             "number": self._number,
-            "pixels": grey(scene.images[state.image]),
+            "pixels": levels(scene.images[state.image]),
             "caption": f"image {state.image + 1} of {len(scene.images)}\n{scene.class_names[int(scene.labels[state.image])]}",
             "epoch": scene.epochs.index(state.epoch),
             "bars": [vars(bar) for bar in shown.bars],
@@ -199,6 +199,6 @@ def _fields(scene: Scene) -> dict[str, w.ValueWidget]:
     }  # fmt: skip
 
 
-def grey(images: Float[Tensor, "*n h w"]) -> bytes:
-    """Grey levels 0..1 as bytes."""
+def levels(images: Float[Tensor, "..."]) -> bytes:
+    """Levels 0..1, of grey or of three colours, as bytes."""
     return (255 * images).round().to(torch.uint8).numpy().tobytes()

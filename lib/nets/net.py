@@ -34,7 +34,10 @@ class Net(Protocol):
         """One network's fresh parameters; each tensor has its own named stream below `seeds`."""
 
     def apply(self, params: Params, x: Tensor, *, drop: Drop | None = None) -> Float[Tensor, "*members B C"]:
-        """Logits. `x` is [B, ...] (shared by all members) or [K, B, ...]; `drop` masks hidden units."""
+        """Logits; [*members, B, T, C] from a net of sequences that gives them at each place.
+
+        `x` is [B, ...] (shared by all members) or [K, B, ...]; `drop` masks hidden units.
+        """
 
 
 def fan_in_uniform(shape: tuple[int, ...], fan_in: int, seeds: Seeds) -> Tensor:

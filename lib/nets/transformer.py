@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lib.nets.blocks import attend, embed, mlp, norm
 from lib.nets.net import Drop, Layout, Params, affine_init, affine_rows, as_members, check_positive
 from lib.seeds import Seeds
 
@@ -84,33 +84,10 @@ class Transformer:
         return [f"block{i}.{name}" for i in range(self.layers) for name in ("norm1", "norm2")] + ["norm"]
 
     def _read(self, params: Params, x: Tensor, drop: Drop | None) -> Float[Tensor, "K B d"]:
-        h, drop = self._embed(params, x), drop or (lambda branch: branch)
-        for i in range(self.layers):
-            h = h + drop(self._attend(params, f"block{i}", _norm(params, f"block{i}.norm1", h)))
-            up = F.gelu(affine_rows(params, f"block{i}.up", _norm(params, f"block{i}.norm2", h)))
-            h = h + drop(affine_rows(params, f"block{i}.down", up))
-        return _norm(params, "norm", h[:, :, -1] if self.causal else h.mean(2))
-
-    def _embed(self, params: Params, x: Tensor) -> Float[Tensor, "K B T d"]:
         if x.shape[-1] > self.length:
             raise ValueError(f"x: sequences of length {x.shape[-1]}, this Transformer takes at most {self.length}")
-        low, high = torch.aminmax(x)
-        if low < 0 or high >= self.vocabulary:
-            raise ValueError(f"x: tokens {int(low)} to {int(high)}, allowed are 0 to {self.vocabulary - 1}")
-        table, place = params["token"], params["place"]
-        member = torch.arange(len(table), device=x.device).view(-1, 1, 1)
-        return table[member, x.long()] + place[:, None, : x.shape[-1]]
-
-    def _attend(self, params: Params, block: str, h: Float[Tensor, "K B T d"]) -> Float[Tensor, "K B T d"]:
-        """Self-attention, members and rows folded into one batch axis."""
-        members, rows, time, width = h.shape
-        qkv = affine_rows(params, f"{block}.qkv", h).view(members * rows, time, 3, self.heads, width // self.heads)
-        mixed = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4), is_causal=self.causal)
-        return affine_rows(params, f"{block}.out", mixed.transpose(1, 2).reshape(h.shape))
-
-
-def _norm(params: Params, name: str, h: Tensor) -> Tensor:
-    """Layer normalisation over the last axis with each member's own gain and shift [ba2016]."""
-    shape = (len(h), *(1,) * (h.dim() - 2), -1)
-    gain, shift = params[f"{name}.weight"].view(shape), params[f"{name}.bias"].view(shape)
-    return torch.addcmul(shift, F.layer_norm(h, h.shape[-1:]), gain)
+        h, drop = embed(params["token"], x) + params["place"][:, None, : x.shape[-1]], drop or (lambda branch: branch)
+        for block in (f"block{i}" for i in range(self.layers)):
+            h = h + drop(attend(params, block, norm(params, f"{block}.norm1", h), self.heads, self.causal))
+            h = h + drop(mlp(params, block, norm(params, f"{block}.norm2", h)))
+        return norm(params, "norm", h[:, :, -1] if self.causal else h.mean(2))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lib.nets import Net, Params
 from lib.population.layout import check_finite, flatten, split
+from lib.population.losses import IGNORED
 from lib.population.optimisers import OPTIMISERS
 from lib.seeds import Seeds
 
@@ -63,15 +64,23 @@ def check_data(
             raise ValueError(f"{name}: has dtype {value.dtype}, the parameters {rows.dtype}, allowed is the same")
     if not x.is_floating_point() and hyper["noise"].any():
         raise ValueError(f"noise: got {float(hyper['noise'].max())} for x of dtype {x.dtype}, allowed is 0 there")
-    classes, sites = _trial(net, x, rows)
+    (*places, classes), sites = _trial(net, x, rows)
     if sites == 0 and hyper["dropout"].any():
         raise ValueError(f"dropout: got {float(hyper['dropout'].max())}, allowed is 0: this net has nowhere to drop")
-    check_labels(y.flatten(0, 1) if sets else y, classes, partial)
+    check_labels(y.flatten(0, 1) if sets else y, classes, partial, tuple(places))
 
 
-def check_labels(y: Tensor, classes: int, partial: bool) -> None:
-    """Class numbers [n] in range, or distributions [n, C]; with `partial`, parts of distributions too."""
-    if y.is_floating_point():
+def check_labels(y: Tensor, classes: int, partial: bool, places: tuple[int, ...] = ()) -> None:
+    """Class numbers [n] in range, or distributions [n, C]; with `partial`, parts of distributions too.
+
+    With `places` (T,) of a net that gives logits at each of them: class numbers [n, T], or IGNORED at some places.
+    """
+    if places:
+        if y.is_floating_point() or y.shape[1:] != places or y.min() < IGNORED or not 0 <= y.max() < classes:
+            found = f"{y.dtype} of shape {tuple(y.shape)}, {y.min():g} to {y.max():g}"
+            wanted = f"whole numbers of shape {('n', *places)}, 0 to {classes - 1}, and {IGNORED} at some places for no loss"
+            raise ValueError(f"y: got {found}, allowed are {wanted}".replace("'", ""))
+    elif y.is_floating_point():
         if y.shape[1:] != (classes,):
             raise ValueError(f"y: distributions of shape {tuple(y.shape)}, allowed is (n, {classes})")
         # In float64, so that many roundings of float32 do not add up to more than is allowed.
@@ -128,8 +137,8 @@ def check_snapshots(snapshots: Sequence[int], steps: int) -> None:
 
 
 @torch.no_grad()
-def _trial(net: Net, x: Tensor, rows: Tensor) -> tuple[int, int]:
-    """Number of classes and of dropout sites, from two rows (batch statistics want two) through one member."""
+def _trial(net: Net, x: Tensor, rows: Tensor) -> tuple[tuple[int, ...], int]:
+    """Shape of one row's logits and number of dropout sites, from two rows (batch statistics want two) through one member."""
     sites = 0
 
     def count(h: Tensor) -> Tensor:
@@ -138,4 +147,4 @@ def _trial(net: Net, x: Tensor, rows: Tensor) -> tuple[int, int]:
         return h
 
     logits = net.apply(split(rows[:1], net.layout()), x[:2], drop=count)
-    return logits.shape[-1], sites
+    return tuple(logits.shape[2:]), sites

@@ -11,8 +11,10 @@ NUMBERS_AT_ONCE = 2**26
 MOST_ROWS = 512
 
 
-def predict(net: Net, params: Params, x: Tensor, *, batch: int | None = None) -> Float[Tensor, "K n C"]:
+def predict(net: Net, params: Params, x: Tensor, *, batch: int | None = None) -> Float[Tensor, "K n *T C"]:
     """Logits of K stacked networks on the same rows x [n, ...], computed `batch` rows at a time (by default as memory allows).
+
+    A net of sequences gives them at each of T places.
 
     Errors: ValueError naming the first member with non-finite parameters; for no rows; for a batch below 1.
     """
@@ -31,7 +33,7 @@ def evaluate(net: Net, params: Params, x: Tensor, y: Int[Tensor, "n"], *, batch:
     return torch.stack([(logits.argmax(-1) == labels).sum(-1) for logits, labels in pieces]).sum(0)
 
 
-def _logits(net: Net, params: Params, x: Tensor, batch: int) -> list[Float[Tensor, "K _ C"]]:
+def _logits(net: Net, params: Params, x: Tensor, batch: int) -> list[Float[Tensor, "K _ *T C"]]:
     check_finite(params)
     with torch.no_grad():
         return [net.apply(params, rows) for rows in x.split(batch)]

@@ -13,6 +13,7 @@ _BOUNDS = {  # name: (lowest, highest, whether highest itself is allowed)
     "noise": (0.0, float("inf"), False),
     "label_smoothing": (0.0, 1.0, True),
     "momentum": (0.0, 1.0, False),
+    "clip": (0.0, float("inf"), False),
 }
 
 
@@ -21,9 +22,11 @@ class Hyperparameters:
     """Each field is a number for all members or a tensor [K] with one value per member.
 
     `lr`: learning rate. `weight_decay`: coefficient of L2 decay, added to the gradient as in torch.optim.Adam and
-    SGD. `dropout`: probability that a hidden unit is zeroed. `noise`: standard deviation of Gaussian noise added
-    to the inputs at each step, in the inputs' unit. `label_smoothing`: weight of the uniform distribution in the
-    targets [szegedy2016]. `momentum`: share of the last update's direction that SGD keeps, as in torch.optim.SGD.
+    SGD; of decoupled decay, which takes lr * weight_decay of the parameters themselves, for adamw. `dropout`:
+    probability that a hidden unit is zeroed. `noise`: standard deviation of Gaussian noise added to the inputs at each
+    step, in the inputs' unit. `label_smoothing`: weight of the uniform distribution in the targets [szegedy2016].
+    `momentum`: share of the last update's direction that SGD keeps, as in torch.optim.SGD. `clip`: longest gradient
+    of one member, over all its parameters; a longer one is scaled down to it [pascanu2013]; 0 for no limit.
     Errors: ValueError naming the field for values out of bounds, non-finite ones and tensors that are not [K].
     """
 
@@ -33,6 +36,7 @@ class Hyperparameters:
     noise: float | int | Tensor = 0.0
     label_smoothing: float | int | Tensor = 0.0
     momentum: float | int | Tensor = 0.0
+    clip: float | int | Tensor = 0.0
 
     def __post_init__(self) -> None:
         for name, (low, high, closed) in _BOUNDS.items():

@@ -45,6 +45,8 @@ class Adam:
     eight times. The kernel takes one learning rate a call, so members with equal lr and weight_decay share a call.
     """
 
+    kernel = staticmethod(torch._fused_adam_)
+
     def __init__(self, rows: Float[Tensor, "K p"], lr: Float[Tensor, "K"], weight_decay: Float[Tensor, "K"]) -> None:
         state = rows.detach(), torch.zeros_like(rows), torch.zeros_like(rows)
         self.state = [tensor.unbind() for tensor in state]
@@ -60,13 +62,36 @@ class Adam:
         each = gradient.unbind()
         for (lr, weight_decay), ks in self.groups.items():
             rows = [[tensors[k] for k in ks] for tensors in (theta, each, mean, square)]
-            torch._fused_adam_(
+            self.kernel(
                 *rows, [], [self.count] * len(ks),
                 lr=lr * factor, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=weight_decay, amsgrad=False, maximize=False,
             )  # fmt: skip
 
 
-OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": SGD}
+class AdamW(Adam):
+    """torch.optim.AdamW: Adam whose decay, theta <- theta - lr weight_decay theta, passes the gradient by [loshchilov2019]."""
+
+    kernel = staticmethod(torch._fused_adamw_)
+
+
+class Clipped:
+    """Another optimiser, fed with gradients of at most `clip` in Euclidean norm, each row's its own; 0 stands for no limit.
+
+    g <- g min(1, clip / (||g|| + 1e-6)) as torch.nn.utils.clip_grad_norm_ does for one model [pascanu2013]. Rows never
+    meet in a norm: a row that is not finite spoils itself alone.
+    """
+
+    def __init__(self, optimiser: Optimiser, clip: Float[Tensor, "K"]) -> None:
+        self.optimiser, self.limit, self.free = optimiser, clip.unsqueeze(1), clip.eq(0).unsqueeze(1)
+
+    def step(self, gradient: Float[Tensor, "K p"], factor: float = 1.0) -> None:
+        """One update."""
+        norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        share = (self.limit / (norm + 1e-6)).clamp_(max=1).masked_fill_(self.free, 1)
+        self.optimiser.step(gradient.mul_(share), factor)
+
+
+OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": SGD, "adamw": AdamW}
 
 
 def make_optimiser(name: str, rows: Float[Tensor, "K p"], hyper: dict[str, Tensor]) -> Optimiser:

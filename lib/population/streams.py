@@ -14,6 +14,8 @@ from torch import Generator, Tensor
 
 from lib.seeds import Seeds
 
+Augment = Callable[[Sequence[Seeds]], Callable[[Tensor, int], Tensor]]
+
 NUMBERS_AT_ONCE = 2**15  # per member and draw: enough to hide the cost of a call, few enough to stay in the cache
 ORDER_STEPS = 64
 LEVELS = 2**16  # a dropout mask compares 16 random bits with a threshold
@@ -52,7 +54,8 @@ class Feed:
     """Minibatches of all members: rows [K, B, ...] of x, with input noise, and their targets.
 
     `y` is one target for each row of x, or with `label_sets` [K] several sets of them [G, n, ...], of which member k
-    reads number label_sets[k].
+    reads number label_sets[k]. `augment`, called once with the members' nodes, gives the function (inputs, step) -> inputs that
+    is the last to change them.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Feed:
         noise: Float[Tensor, "K"],
         seeds: Sequence[Seeds],
         label_sets: Int[Tensor, "K"] | None = None,
+        augment: Augment | None = None,
     ) -> None:
         self.x, self.noise, self.seeds = x, noise, seeds
         self.y = y if label_sets is None else y.flatten(0, 1)
@@ -72,6 +76,7 @@ class Feed:
         self.orders = [Order(bag, member) for bag, member in zip(bags, seeds, strict=True)]
         self.rows = Blocks(ORDER_STEPS, self._draw_rows)
         self.noises = self._noises() if noise.any() else None
+        self.augment = None if augment is None else augment(seeds)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of this step."""
@@ -80,7 +85,16 @@ class Feed:
         inputs, targets = (
             table.index_select(0, which.flatten()).unflatten(0, self.shape) for table, which in ((self.x, rows), (self.y, marks))
         )
-        return (inputs if self.noises is None else inputs.add_(self.noises.at(step))), targets
+        inputs = inputs if self.noises is None else inputs.add_(self.noises.at(step))
+        return (inputs if self.augment is None else self._augmented(inputs, step)), targets
+
+    def _augmented(self, inputs: Tensor, step: int) -> Tensor:
+        shape, dtype = inputs.shape, inputs.dtype  # of the inputs as they came, which may be changed in place
+        changed = self.augment(inputs, step)
+        if changed.shape != shape or changed.dtype != dtype:
+            got, want = f"{tuple(changed.shape)} {changed.dtype}", f"{tuple(shape)} {dtype}"
+            raise ValueError(f"augment: returned {got} at step {step}, allowed is what it was given, {want}")
+        return changed
 
     def _draw_rows(self) -> Int[Tensor, "K steps B"]:
         members, batch = self.shape

@@ -13,8 +13,8 @@ from lib.population.checks import check_data, check_run, check_snapshots, member
 from lib.population.hyperparameters import Hyperparameters
 from lib.population.layout import split
 from lib.population.losses import cross_entropy
-from lib.population.optimisers import Optimiser, make_optimiser
-from lib.population.streams import Dropout, Feed
+from lib.population.optimisers import Clipped, Optimiser, make_optimiser
+from lib.population.streams import Augment, Dropout, Feed
 from lib.seeds import Seeds
 
 Progress = Callable[[int, int], None]
@@ -54,20 +54,27 @@ def train(
     subsets: Sequence[Tensor] | None = None,
     label_sets: Sequence[int] | None = None,
     partial_targets: bool = False,
+    augment: Augment | None = None,
     snapshots: Sequence[int] = (),
     members_at_once: int | None = None,
     progress: Progress | None = None,
 ) -> Population:
     """Train `members` copies of `net`, each on its own minibatches, with its own random streams and hyper-parameters.
 
-    `initial`: one network's parameters (the shared start of a soup) or stacked ones [K, ...]. `x` [n, ...]: floats or
-    token numbers. `y`: class numbers [n] or target distributions [n, C]. `subsets`: each member's bag, as row numbers
-    into x; minibatches run through endlessly reshuffled epochs of the bag, so that all have `batch_size` rows.
-    `label_sets`: with several sets of labels for the same rows, y [G, n] or [G, n, C], the set that each member learns from.
+    `initial`: one network's parameters (the shared start of a soup) or stacked ones [K, ...]. `x` [n, ...]: floats, bytes or
+    token numbers. `y`: class numbers [n] or target distributions [n, C]; for a net with logits [K, B, T, C], class numbers
+    [n, T] with IGNORED = -1 where there is no loss: a member's loss is then the mean over the other targets of its
+    minibatch (0, without gradient, if it has none). `subsets`: each member's bag, as row numbers into x; minibatches run
+    through endlessly reshuffled epochs of the bag, so that all have `batch_size` rows. `label_sets`: with several sets of
+    labels for the same rows, y [G, n], [G, n, C] or [G, n, T], the set that each member learns from.
     `partial_targets`: distributions may lack mass (rows sum to at most 1 + 1e-6); the loss stays -sum_c t_c log p_c.
-    `optimiser`: adam or sgd. `schedule(step)`: factor on every learning rate at that step, from 0. `snapshots`: after which
-    numbers of steps to keep the parameters, ascending. `members_at_once` bounds memory (a few large nets at once also fit a
-    processor's cache better than all). `progress(done, total)`, in members times steps, is called after every step.
+    `optimiser`: adam, sgd or adamw. `schedule(step)`: factor on every learning rate at that step, from 0.
+    `augment(nodes)`: called for each chunk of members with their nodes of the seed tree, returns what changes their inputs
+    last: (inputs [K, B, ...], step) -> inputs of the same shape and dtype, in place if it likes. It is to draw from children
+    of those nodes (not order, noise or dropout, which are taken), so that no member's numbers depend on another member.
+    `snapshots`: after which numbers of steps to keep the parameters, ascending. `members_at_once` bounds memory (a few large
+    nets at once also fit a processor's cache better than all). `progress(done, total)`, in members times steps, is called
+    after every step.
     Member k draws from `seeds.child("member", k)` alone, or from `seeds[k]` where a node is given for each: its result does
     not depend on K, on the other members or on `members_at_once`, and a member that diverges does not touch the others.
     Members with equal nodes and bags of equal length see them in the same order. Device and dtype are those of `initial`.
@@ -82,12 +89,14 @@ def train(
     bags, own = member_bags(subsets, members, len(x)), member_seeds(seeds, members)
     y, losses = (y if y.is_floating_point() else y.long()), rows.new_empty(steps, members)
     kept = {step: rows.clone() for step in snapshots}
+    _keep_freed_memory()
     for first in range(0, members, at_once):
         ks = slice(first, first + at_once)
         lanes = {name: value[ks] for name, value in each.items()}
-        feed = Feed(x, y, bags[ks], batch_size, lanes["noise"], own[ks], None if sets is None else sets[ks])
+        feed = Feed(x, y, bags[ks], batch_size, lanes["noise"], own[ks], None if sets is None else sets[ks], augment)
         drop = Dropout(lanes["dropout"], own[ks]) if lanes["dropout"].any() else None
         update = make_optimiser(optimiser, rows[ks], lanes)
+        update = Clipped(update, lanes["clip"].to(rows)) if lanes["clip"].any() else update
         for step, loss in enumerate(_descend(net, rows[ks], feed, drop, update, lanes["label_smoothing"], factors), 1):
             losses[step - 1, ks] = loss
             if step in kept:
@@ -97,6 +106,15 @@ def train(
     layout = net.layout()
     copies = {step: split(copy, layout) for step, copy in kept.items()}
     return Population(split(rows, layout), losses, *_divergence(rows, losses), copies)
+
+
+def _keep_freed_memory() -> None:
+    """Let the process keep up to 64 MB of what a step frees: the next step needs it again.
+
+    Otherwise the C library (glibc) gives it back to the system, and the next step faults it in again page by page: a tenth of a
+    decoder's time (measured). Its limit is twice the largest block under 32 MB ever freed; this one is never written to.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
 def _factors(schedule: Schedule | None, steps: int) -> list[float]:

@@ -1,25 +1,29 @@
 """Declaration of the study soft-labels: how much of dataset distillation is in the labels?"""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lib.studies.claims import Claim, above, below
 from lib.studies.params import StudyParams, param
 from lib.studies.study import Expected, Study
 
 Count = Annotated[int, Field(ge=1, le=1000)]
-Rank = Annotated[int, Field(ge=1, le=100)]
+Rank = Annotated[int, Field(ge=1, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Warmth = Annotated[float, Field(ge=0.05, le=100)]
+PHOTOGRAPHS = ("cifar10", "cifar100", "tiny-imagenet", "imagenet")
 
 
 class Params(StudyParams):
     """Parameters of the study; the defaults are the quick size."""
 
-    task: Literal["mnist", "digits", "fashion", "digit-pairs", "pairs", "pairs-4", "pairs-9", "pairs-25", "pairs-49"] = param(
-        "mnist", "real images to distil; pairs are two images side by side, a hundred classes or as many as the name says"
-    )
+    task: Literal[
+        "mnist", "digits", "fashion", "digit-pairs", "pairs", "pairs-4", "pairs-9", "pairs-25", "pairs-49",
+        "cifar10", "cifar100", "tiny-imagenet", "imagenet",
+    ] = param(
+        "mnist", "real images; pairs are two side by side, of a hundred classes or as many as named; the last four are in colour"
+    )  # fmt: skip
     train_size: int = param(
         3000, "images for the experts, from which students' are drawn; 0: the task's own", "images", ge=0, le=100_000
     )
@@ -28,21 +32,49 @@ class Params(StudyParams):
     epochs: list[Count] = param([1, 2, 4, 8, 16, 40], "epochs after which the experts are kept to make labels")
     expert_lrs: list[Rate] = param([0.01, 0.05], "learning rates of experts; the last is the main one")
     expert_batch: int = param(64, "images in a batch of an expert", ge=4, le=4096)
-    width: int = param(128, "hidden units of experts and students", ge=4, le=4096)
-    depth: int = param(1, "hidden layers of experts and students", ge=1, le=4)
+    expert_momentum: float = param(0.0, "momentum of experts", ge=0, le=0.99)
+    expert_weight_decay: float = param(0.0, "weight decay of experts", ge=0, le=1)
+    expert_decay_every: int = param(0, "epochs after which an expert's rate falls to a tenth, each time; 0 never", ge=0, le=1000)
+    expert_augmentation: Literal["none", "dsa", "crops"] = param(
+        "none", "random changes of experts' images: differentiable Siamese (dsa), or resized crops and mirror images"
+    )
+    net: Literal["mlp", "convnet", "resnet18", "resnet50"] = param(
+        "mlp", "network of experts and students; an mlp is not for photographs, and a ResNet for nothing else"
+    )
+    width: int = param(128, "hidden units of an mlp, channels of a convnet, or channels of a ResNet's first stage", ge=4, le=4096)
+    depth: int = param(1, "hidden layers of an mlp or blocks of a convnet; a ResNet has its own", ge=1, le=4)
     temperatures: list[Warmth] = param([2.0, 4.0], "temperatures for the labels, besides 1")
     steps: int = param(150, "training steps of every student", ge=4, le=100_000)
     batch_size: int = param(128, "images in a batch of a student, at most", ge=4, le=4096)
     lrs: list[Rate] = param([0.02, 0.2], "learning rates of students; each arm's is chosen on validation images")
     momentum: float = param(0.9, "momentum of students", ge=0, le=0.99)
     weight_decay: float = param(0.0005, "weight decay of students", ge=0, le=1)
+    optimiser: Literal["sgd", "adamw"] = param(
+        "sgd", "of students; with sgd the rate falls to 0.3 of itself every quarter, with adamw by a cosine to 0"
+    )
+    augmentation: Literal["none", "dsa"] = param(
+        "none", "random changes of students' images: differentiable Siamese (dsa); labels are of unchanged ones"
+    )
     structure_ipcs: list[Count] = param([1, 5], "budgets at which the labels are taken apart")
     structure_epoch: int = param(0, "epoch of the labels that are taken apart; 0 is the best on validation images", ge=0, le=1000)
     top_ks: list[Rank] = param([1, 2, 3, 5], "numbers of probabilities to keep")
     subjects: int = param(5, "classes to leave out in turn", ge=1, le=100)
     learned_steps: int = param(40, "outer steps of learning labels; 0 leaves it out", ge=0, le=100_000)
+    prototypes: bool = param(True, "students of class prototypes too, by k-means, in place of random images")
     members_at_once: int = param(256, "networks trained as one program; fewer need less memory", ge=1, le=4096)
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto takes a GPU if there is one")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        known = ["mlp", "convnet"] if self.task not in PHOTOGRAPHS else ["convnet", "resnet18", "resnet50"]
+        nets = known[1:] if self.task == "imagenet" else known
+        if self.net not in nets:
+            raise ValueError(f"net: got {self.net!r}, allowed with task {self.task!r}: {', '.join(nets)}")
+        if self.optimiser == "adamw" and self.momentum:
+            raise ValueError(f"momentum: got {self.momentum}, allowed with optimiser 'adamw': 0")
+        if self.learned_steps and self.task in PHOTOGRAPHS:
+            raise ValueError(f"learned_steps: got {self.learned_steps}, allowed with task {self.task!r}: 0")
+        return self
 
 
 CLAIMS = (

@@ -12,7 +12,8 @@ from lib.data.sources import Deb, Hub, Wheel
 def test_every_entry_states_its_facts():
     entries = catalogue()
     names = ["digits", "mnist-5k", "fashion-mnist", "office-home", "mnist", "kmnist", "emnist-letters"]
-    assert [entry.name for entry in entries] == names
+    photographs = ["cifar10", "cifar100", "tiny-imagenet", "imagenet"]
+    assert [entry.name for entry in entries] == names + photographs
     for entry in entries:
         assert entry.description
         assert entry.version

@@ -20,9 +20,10 @@ from PIL import Image
 from lib.data import DataUnavailable, HashMismatch, status
 from lib.data.cache import open_entry, origin_of
 from lib.data.columns import content_sha256, numbers
+from lib.data.entries import find_entry
 from lib.data.fetching import _gathered, run_watched
 from lib.data.loading import load_entry
-from lib.data.readers import image_splits, read_hub_images, read_idx_garments
+from lib.data.readers import image_splits, read_hub_images, read_hub_photographs, read_idx_garments
 from lib.data.sources import Deb, Library, Wheel
 
 
@@ -245,16 +246,17 @@ def test_idx_files_are_read_as_they_were_written(garments, tmp_path):
         assert np.array_equal(numbers(splits[name], "label"), labels)
 
 
-def test_the_hub_form_gives_the_same_numbers_as_the_files(garments):
-    def png(image):
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, format="PNG")
-        return {"bytes": buffer.getvalue(), "path": None}
+def _png(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
 
+
+def test_the_hub_form_gives_the_same_numbers_as_the_files(garments):
     classes = datasets.ClassLabel(num_classes=10)
     as_on_hub = datasets.DatasetDict({
         name: datasets.Dataset.from_dict(
-            {"image": [png(image) for image in images], "label": labels.astype(int)},
+            {"image": [_png(image) for image in images], "label": labels.astype(int)},
             features=datasets.Features(image=datasets.Image(), label=classes),
         )
         for name, (images, labels) in garments.items()
@@ -263,6 +265,52 @@ def test_the_hub_form_gives_the_same_numbers_as_the_files(garments):
     assert content_sha256(read_hub_images(as_on_hub, "0123456789")) == content_sha256(direct)
     turned = read_hub_images(as_on_hub, "0123456789", transposed=True)
     assert np.array_equal(numbers(turned["test"], "image"), garments["test"][0].swapaxes(1, 2))
+
+
+def test_photographs_come_in_two_columns_whatever_the_hub_calls_them(cache, three_rows):
+    """As CIFAR-100 is on the Hub, with a column and a split that are not wanted."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
+    columns = {"img": [_png(image) for image in pixels], "fine_label": [2, 0, 1, 1, 0, 2], "coarse_label": [0] * 6}
+    features = datasets.Features(
+        img=datasets.Image(), fine_label=datasets.ClassLabel(names=["ant", "bee", "cat"]), coarse_label=datasets.Value("int64")
+    )
+    split = datasets.Dataset.from_dict(columns, features=features)
+    on_hub = datasets.DatasetDict(train=split, test=split.select(range(2)), extra=split)
+    found = read_hub_photographs(on_hub, splits_kept=("train", "test"), image="img", label="fine_label")
+    assert {name: (part.column_names, part.num_rows) for name, part in found.items()} == {
+        "train": (["image", "label"], 6), "test": (["image", "label"], 2),
+    }  # fmt: skip
+    stored = load_entry(
+        three_rows.entry(Library(package="numpy", module="numpy", read=lambda: _train_of(found)), rows=6), "train"
+    )
+    assert stored.features["label"].names == ["ant", "bee", "cat"]
+    assert np.array_equal(np.stack([np.asarray(image) for image in stored["image"]]), pixels)
+    assert stored["label"][:] == [2, 0, 1, 1, 0, 2]
+
+
+def _train_of(splits):
+    return datasets.DatasetDict(train=splits["train"])
+
+
+def test_photographs_with_the_usual_names_stay_as_they_are():
+    columns = {"image": [_png(np.zeros((2, 2, 3), np.uint8))], "label": [0]}
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["ant"]))
+    split = datasets.Dataset.from_dict(columns, features=features)
+    found = read_hub_photographs(datasets.DatasetDict(train=split, valid=split, test=split), splits_kept=("train", "valid"))
+    assert list(found) == ["train", "valid"]
+    assert found["valid"].column_names == ["image", "label"]
+
+
+def test_gated_data_say_so_in_the_error(cache, monkeypatch):
+    def gated(*_, **__):
+        raise PermissionError("Dataset 'ILSVRC/imagenet-1k' is a gated dataset on the Hub.")
+
+    monkeypatch.setattr(datasets, "load_dataset", gated)
+    with pytest.raises(DataUnavailable) as caught:
+        load_entry(find_entry("imagenet"), "train")
+    reasons, ways = str(caught.value).split("ways to get it:")
+    assert "is a gated dataset on the Hub" in reasons
+    assert "it is gated: accept its terms on the Hub's page of ILSVRC/imagenet-1k and give your access token" in ways
 
 
 def test_wheels_say_how_to_get_them():

@@ -13,13 +13,25 @@ from matplotlib import pyplot as plt
 
 from lib.distillation import drawing, drawing_labels
 from lib.distillation.experiment import chosen, joined, labellers, prototype_labellers, run_draw, run_experiment
-from lib.distillation.labels import ensemble, entropy, jensen_shannon, soften
-from lib.distillation.learning import nearness
+from lib.distillation.labels import (
+    ensemble,
+    entropy,
+    jensen_shannon,
+    mean_rest,
+    remove_label,
+    shuffled_rest,
+    smoothed,
+    smoothing_of_entropy,
+    soften,
+    swap_k,
+    top_k,
+)
+from lib.distillation.learning import compare_learned, nearness
 from lib.distillation.lessons import class_centres, prepare
 from lib.distillation.measures import measurements, storage_table
 from lib.distillation.pool import fingerprint
 from lib.distillation.setup import Setup
-from lib.distillation.structure import CONTROL, Lesson, swap_ranks
+from lib.distillation.structure import CONTROL, Lesson, own_labels, swap_ranks
 from lib.distillation.students import Arm
 from lib.distillation.tuning import tuned
 from lib.figures import STYLE
@@ -50,10 +62,18 @@ def outcome(prepared):
 
 
 @pytest.fixture
-def lesson(prepared, outcome):
+def lessons(prepared, outcome):
+    """Draw 0 at each budget."""
+    tables = [outcome.labellers.query("draw == 0 and ipc == @ipc") for ipc in small().ipcs]
+    own = SEEDS.child("draw", 0)
+    budgets = zip(prepared.draws[0].budgets, tables, strict=True)
+    return [Lesson.of(prepared.task, budget, small(), own, table) for budget, table in budgets]
+
+
+@pytest.fixture
+def lesson(lessons):
     """Draw 0 at one image a class."""
-    table = outcome.labellers.query("draw == 0 and ipc == 1")
-    return Lesson.of(prepared.task, prepared.draws[0].budgets[0], small(), SEEDS.child("draw", 0), table)
+    return lessons[0]
 
 
 def images(prepared, draw, budget):
@@ -169,7 +189,7 @@ class TestExperiment:
         assert outcome.labellers.groupby(["draw", "ipc"]).size().tolist() == [14 + 4] * 4
         assert outcome.structure.groupby(["draw", "ipc"]).size().tolist() == [4] * 4
         assert outcome.swap.groupby(["draw", "ipc"])["k"].apply(list).tolist() == [list(range(10))] * 4
-        assert outcome.top.groupby(["draw", "ipc"])["k"].apply(list).tolist() == [[0, 2, 10]] * 4
+        assert outcome.top.groupby(["draw", "ipc", "epoch"])["k"].apply(list).tolist() == [[0, 2, 10]] * (4 * 3)
         assert outcome.zero.groupby(["draw", "ipc"]).size().tolist() == [2 * 4] * 4
         assert outcome.learned.groupby(["draw", "ipc"]).size().tolist() == [4] * 2
         for name in ("labellers", "structure", "swap", "top", "zero", "learned"):
@@ -247,6 +267,7 @@ class TestChoices:
         kept = seeing.labellers.columns.drop("test")
         pd.testing.assert_frame_equal(blinded.labellers[kept], seeing.labellers[kept])
         assert blinded.structure["epoch"].tolist() == seeing.structure["epoch"].tolist()
+        pd.testing.assert_frame_equal(blinded.top.drop(columns="test"), seeing.top.drop(columns="test"))
         assert blinded.labellers["test"].tolist() != seeing.labellers["test"].tolist()
 
     def test_chosen_looks_at_validation_and_takes_the_first_of_equals(self):
@@ -259,11 +280,21 @@ class TestChoices:
 
     def test_labels_are_taken_apart_after_the_chosen_epoch(self, outcome, prepared):
         best = chosen(outcome.labellers).set_index(["draw", "ipc"])["epoch"]
-        for name in ("structure", "swap", "top", "zero"):
-            for place, rows in getattr(outcome, name).groupby(["draw", "ipc"]):
+        tables = {name: getattr(outcome, name) for name in ("structure", "swap", "zero")}
+        for table in (*tables.values(), outcome.top[outcome.top["chosen"]]):
+            for place, rows in table.groupby(["draw", "ipc"]):
                 assert set(rows["epoch"]) == {best[place]}
-        fixed = run_draw(prepared.draws[0], small(structure_epoch=2, learned_steps=0), SEEDS)
-        assert set(fixed.swap["epoch"]) == set(fixed.top["epoch"]) == {2}
+        fixed = run_draw(prepared.draws[0], small(structure_epoch=2, structure_ipcs=[1], learned_steps=0), SEEDS)
+        assert set(fixed.swap["epoch"]) == {2}
+        assert fixed.top.groupby("ipc")["epoch"].unique().apply(list).tolist() == [[1, 2, 8], [2]]
+        assert fixed.top["chosen"].equals(fixed.top["epoch"] == 2)
+
+    def test_every_arm_takes_the_same_number_of_steps_at_every_budget(self, prepared):
+        for b in range(2):
+            x, y = images(prepared, 0, b)
+            arms = [Arm(way.name, way.q) for way in labellers(prepared.draws[0].budgets[b], y, small())[:3]]
+            losses = tuned(prepared.task, x, arms, small(), SEEDS).students.losses
+            assert losses.shape == (small().steps, 2 * len(arms), 1)
 
 
 class TestStructure:
@@ -274,11 +305,12 @@ class TestStructure:
             ("structure", "arm", CONTROL, soft), ("swap", "k", 0, soft), ("top", "k", 10, soft), ("top", "k", 0, hard),
         ):  # fmt: skip
             rows = getattr(outcome, name)
+            rows = rows[rows["chosen"]] if name == "top" else rows
             found = rows[rows[key] == value].set_index(["draw", "ipc"])["test"]
             assert (found == expected.loc[found.index]).all()
 
     def test_a_control_trained_again_is_the_same_student(self, lesson):
-        assert lesson.test({CONTROL: lesson.q}) == {CONTROL: lesson.known("epoch")}
+        assert lesson.test({CONTROL: lesson.q}) == {CONTROL: lesson.known("epoch")["test"]}
 
     def test_labels_are_the_own_experts(self, lesson, prepared):
         expected = soften(prepared.experts[0.2].logits(lesson.epoch, lesson.x)[0])
@@ -292,7 +324,7 @@ class TestStructure:
         y = prepared.task.y_test
         by_class = [found.on_class(prepared.task, c)[CONTROL] for c in range(10)]
         whole = sum(share * (y == c).sum().item() for c, share in enumerate(by_class)) / len(y)
-        assert whole == pytest.approx(lesson.known("epoch"))
+        assert whole == pytest.approx(lesson.known("epoch")["test"])
         control = outcome.zero.query("draw == 0 and ipc == 1 and arm == @CONTROL").set_index("subject")["test"]
         assert all(control[s] == by_class[s] for s in prepared.draws[0].subjects)
 
@@ -306,6 +338,49 @@ class TestStructure:
         assert len(ranks) <= 12
         assert ranks == sorted(set(ranks))
 
+    def test_each_arm_has_the_labels_that_it_names(self, lesson, outcome):
+        """Their students again, with labels made here."""
+        q, truth = lesson.q, lesson.truth
+        softness = smoothing_of_entropy(entropy(q).mean().item(), 10)
+        ways = {
+            "equal-entropy smoothing": smoothed(truth, 10, softness), "mean rest": mean_rest(q, truth),
+            "shuffled rest": shuffled_rest(q, lesson.seeds.child("shuffle", 1)), **{k: swap_k(q, k) for k in range(1, 10)},
+        }  # fmt: skip
+        tests = lesson.test({str(name): labels for name, labels in ways.items()})
+        structure, swap = (getattr(outcome, name).query("draw == 0 and ipc == 1") for name in ("structure", "swap"))
+        measured = structure.set_index("arm")["test"].to_dict() | swap.set_index("k")["test"].to_dict()
+        for name in ways:
+            assert measured[name] == pytest.approx(tests[str(name)], abs=1)
+
+    def test_classes_lose_their_images_or_their_label(self, lessons, outcome, prepared):
+        lesson, arms = lessons[1], []
+        q, truth, subjects = lesson.q, lesson.truth, prepared.draws[0].subjects
+        for s in subjects:
+            others = (truth != s).nonzero().flatten()
+            arms += [Arm(f"no image {s}", q, others), Arm(f"no label {s}", remove_label(q, truth, s))]
+        found = tuned(prepared.task, lesson.x, arms, small(), lesson.seeds.child("students"))
+        for s in subjects:
+            rows = outcome.zero.query("draw == 0 and ipc == 3 and subject == @s").set_index("arm")["test"]
+            for name in ("no image", "no label"):
+                assert rows[name] == pytest.approx(found.on_class(prepared.task, s)[f"{name} {s}"], abs=3)
+
+    def test_labels_of_every_epoch_are_cut(self, lesson, prepared, outcome):
+        """The student of the two largest of each epoch's labels, trained again by itself; its ends are the labellers'."""
+        rows = outcome.top.query("draw == 0 and ipc == 1").set_index(["epoch", "k"])
+        for e, epoch in enumerate(small().epochs):
+            q = top_k(soften(prepared.draws[0].budgets[0].own[0.2][e]), 2, lesson.truth)
+            alone = lesson.taught({"cut": q}).iloc[0]
+            assert rows.loc[(epoch, 2), ["validation", "test"]].tolist() == pytest.approx(
+                [alone["validation"], alone["test"]], abs=1
+            )
+            for name in ("lr", "validation", "test"):
+                assert rows.loc[(epoch, 0), name] == lesson.known("hard")[name]
+                assert rows.loc[(epoch, 10), name] == lesson.known("epoch", epoch)[name]
+
+    def test_an_epoch_that_is_not_stored(self, prepared):
+        with pytest.raises(ValueError, match="epoch: got 4, stored are 1, 2, 8"):
+            own_labels(prepared.draws[0].budgets[0], small(), 4)
+
     def test_too_many_probabilities_to_keep(self, prepared):
         with pytest.raises(ValueError, match="k: got 11, allowed are whole numbers 0 to 10"):
             run_draw(prepared.draws[0], small(top_ks=[11], learned_steps=0), SEEDS)
@@ -318,12 +393,25 @@ class TestLearned:
             matrix = rows.set_index("arm").loc[kinds, [f"js {kind}" for kind in kinds]].to_numpy()
             np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
             np.testing.assert_allclose(np.diag(matrix), 0, atol=1e-12)
-            overlaps = rows.set_index("arm").loc[kinds, [f"overlap {kind}" for kind in kinds]].to_numpy()
-            np.testing.assert_allclose(np.diag(overlaps), 1)
+            overlaps = rows.set_index("arm")[[f"overlap {kind}" for kind in kinds[1:]]]
+            np.testing.assert_allclose(np.diag(overlaps.loc[kinds[1:]]), 1)
+            assert overlaps.loc["hard"].isna().all()  # which name one class alone: there is no second likeliest
+            assert "overlap hard" not in rows
 
     def test_known_kinds_have_their_labellers_accuracies(self, outcome):
         soft = chosen(outcome.labellers).query("ipc == 1").set_index("draw")["test"]
         assert (outcome.learned.query("arm == 'expert'").set_index("draw")["test"] == soft).all()
+
+    def test_it_is_compared_with_the_labels_after_the_lessons_epoch(self, lesson, prepared):
+        q = own_labels(lesson.budget, small(), 8)
+        found = compare_learned(dataclasses.replace(lesson, epoch=8, q=q, setup=small(learned_steps=1)))
+        z = prepared.experts[0.2].logits(8, lesson.x)
+        expected = {"hard": torch.eye(10).double(), "expert": soften(z[0]), "ensemble": soften(z.mean(0))}
+        for name, labels in expected.items():
+            torch.testing.assert_close(found.labels[name], labels, atol=1e-6, rtol=1e-6)
+        tests, known = found.table.set_index("arm")["test"], lesson.labellers.query("epoch == 8 and expert_lr == 0.2")
+        known = known.set_index(["kind", "temperature"])["test"]
+        assert tests[["expert", "ensemble"]].tolist() == [known["epoch", 1], known["ensemble", 1]]
 
     def test_more_steps_lower_the_outer_loss(self, prepared):
         draw = dataclasses.replace(prepared.draws[0], budgets=prepared.draws[0].budgets[:1])

@@ -1,6 +1,7 @@
 """Label oracles of the soft-labels spec, line by line: cross-entropy, temperature, smoothing, swap, top-k, ensemble, removals."""
 
 import math
+from inspect import unwrap
 
 import numpy as np
 import pytest
@@ -123,6 +124,12 @@ class TestTemperature:
         z = random_logits(seed)
         assert torch.equal(soften(z, temperature).argsort(1), z.argsort(1))
 
+    def test_towards_zero_equally_large_ones_share(self):
+        assert soften(exact([[3.0, 3.0, -1.0]]), 1e-300).tolist() == [[0.5, 0.5, 0]]
+
+    def test_logits_at_the_ends_of_the_scale(self):
+        assert soften(exact([[1e308, -1e308, 0.0]]), 1e-9).tolist() == [[1, 0, 0]]
+
     def test_divides_the_logits(self):
         z = exact([[0.0, math.log(16.0)]])
         same(soften(z, 2.0), exact([[0.2, 0.8]]))
@@ -144,8 +151,8 @@ class TestTemperature:
 
 class TestEntropy:
     def test_known_values(self):
-        q = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.25, 0.75], [0.5, 0.0]])
-        expected = [0.0, math.log(2), -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)), 0.5 * math.log(2)]
+        q = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.25, 0.75], [0.5, 0.0], [0.0, 0.0]])
+        expected = [0.0, math.log(2), -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)), 0.5 * math.log(2), 0.0]
         assert entropy(q).tolist() == pytest.approx(expected)
 
     def test_any_stack_of_rows(self):
@@ -252,7 +259,12 @@ class TestSwap:
         assert swap_k(q, 2).tolist() == [[0.0, 0.5, 0.0, 0.5]]
         assert swap_k(q, 3).tolist() == q.tolist()
 
-    @pytest.mark.parametrize("k", [0, 8])
+    def test_probabilities_that_float32_cannot_tell_apart(self):
+        z = torch.tensor([[0.0, -120.0, -140.0, -130.0]])
+        assert z.softmax(1)[0, 1:].tolist() == [0, 0, 0]
+        assert swap_k(soften(z), 2).argsort(1, descending=True).tolist() == [[0, 2, 3, 1]]
+
+    @pytest.mark.parametrize("k", [0, 8, -1])
     def test_bad_rank(self, k):
         with pytest.raises(ValueError, match=f"k: got {k}, allowed are whole numbers 1 to 7"):
             swap_k(soften(random_logits(0)), k)
@@ -376,6 +388,8 @@ class TestEnsemble:
             ensemble([])
         with pytest.raises(ValueError, match=r"logits: got experts of shapes \[\(6, 7\), \(6, 5\)\]"):
             ensemble([random_logits(0), random_logits(0, 5)])
+        with pytest.raises(ValueError, match="logits: got nan, allowed are finite numbers"):
+            ensemble([random_logits(0), random_logits(0) * torch.nan])
 
 
 class TestRemovals:
@@ -443,8 +457,39 @@ class TestComparing:
         for compare in (jensen_shannon, lambda q, r: top_overlap(q, r, 1)):
             with pytest.raises(ValueError, match=r"r: got shape \(6, 5\), allowed is \(6, 7\)"):
                 compare(q, soften(random_logits(0, 5)))
-        with pytest.raises(ValueError, match="k: got 0"):
-            top_overlap(q, q, 0)
+        for k in (0, 8):
+            with pytest.raises(ValueError, match=f"k: got {k}, allowed are whole numbers 1 to 7"):
+                top_overlap(q, q, k)
+
+
+class TestEdges:
+    def test_of_no_images_there_are_no_labels(self):
+        q, truth = soften(torch.zeros(0, 7)), torch.zeros(0, dtype=torch.int64)
+        for found in (
+            q, entropy(q), hard(truth, 7), smoothed(truth, 7, 0.1), top_k(q, 2, truth), top_k(q, 0, truth), swap_k(q, 2),
+            shuffled_rest(q, Seeds(0)), remove_label(q, truth, 3), ensemble([q, q]), jensen_shannon(q, q), top_overlap(q, q, 2),
+        ):  # fmt: skip
+            assert len(found) == 0
+
+    def test_what_rearranges_a_label_keeps_its_dtype(self):
+        q, truth = soften(random_logits(0)).float(), labels_of(0)
+        for found in (
+            top_k(q, 0, truth),
+            top_k(q, 2, truth),
+            swap_k(q, 2),
+            shuffled_rest(q, Seeds(0)),
+            remove_label(q, truth, 3),
+        ):
+            assert found.dtype == torch.float32
+
+    def test_a_label_that_lost_its_mass_can_be_taken_apart_further(self):
+        """The subject's column of all other rows is 0 then; nothing is renormalised on the way."""
+        q, truth = soften(random_logits(0, rows=21)), torch.arange(21) % 7
+        removed = remove_label(q, truth, 2)
+        assert (removed.sum(1)[truth != 2] < 1).all()
+        same(swap_k(removed, 1).sum(1), removed.sum(1))
+        same(mean_rest(removed, truth).sum(1), removed.sum(1))
+        same(top_k(removed, 7, truth), removed)
 
 
 class TestBadLabels:
@@ -470,6 +515,18 @@ class TestBadLabels:
     @QUICK
     def test_rounding_of_float32_is_no_excess(self, seed, classes):
         check_labels(random_logits(seed, classes).float().softmax(1))
+
+    @pytest.mark.parametrize("number", [1.5, float("nan")])
+    def test_ranks_and_classes_are_whole_numbers(self, number):
+        """Beyond the tests nobody checks types: a tensor's index would be cut to a whole number."""
+        truth = torch.tensor([0, 1])
+        for use in (
+            lambda: unwrap(swap_k)(self.GOOD, number), lambda: unwrap(top_k)(self.GOOD, number, truth),
+            lambda: unwrap(top_overlap)(self.GOOD, self.GOOD, number), lambda: unwrap(remove_label)(self.GOOD, truth, number),
+            lambda: unwrap(without_images)(truth, 2, number),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=f"got {number}, allowed are"):
+                use()
 
     def test_sums_below_one_are_allowed(self):
         check_labels(self.GOOD)

@@ -241,7 +241,7 @@ class TestDigits:
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("window", [0, 11])
+    @pytest.mark.parametrize("window", [-1, 0, 11])
     def test_window(self, window):
         with pytest.raises(ValueError, match=f"window: got {window}, allowed are whole numbers 1 to steps = 10"):
             Unroll(steps=10, window=window, lr=0.1)
@@ -261,10 +261,16 @@ class TestBadInput:
             ("lr", -0.1, "lr: got -0.1"),
             ("batch", 0, "batch: got 0, allowed are whole numbers 1 to 8"),
             ("batch", 9, "batch: got 9"),
-            ("initial", torch.zeros(2, 3), "initial: got 2 rows of labels for 4 images"),
+            ("x", torch.zeros(0, 5), "x: got 0 of torch.float32, allowed are one or more"),
+            ("x", torch.zeros(4, 5, dtype=torch.uint8), "x: got 4 of torch.uint8, allowed are one or more images of floating"),
+            ("initial", torch.zeros(2, 3), "initial: got 2 rows for 4 of x, allowed is one for each"),
             ("initial", torch.zeros(4, 2), "initial: got 2 columns, allowed are 3"),
             ("initial", torch.full((4, 3), float("inf")), "initial: got numbers that are not finite"),
-            ("real_y", torch.zeros(7, dtype=torch.int64), "real_y: got 7 labels for 8 rows"),
+            ("real_y", torch.zeros(7, dtype=torch.int64), "real_y: got 7 rows for 8 of real_x"),
+            ("real_y", torch.full((8,), True), "labels: got torch.bool, allowed are whole numbers"),
+            ("real_y", torch.full((8, 3), -0.5), "real_y: q: got -0.5, allowed are probabilities >= 0"),
+            ("real_y", torch.full((8, 3), 0.5), "real_y: q: got a row with sum 1.5"),
+            ("real_y", torch.full((8, 3), float("nan")), "real_y: q: got nan, allowed are finite probabilities"),
             ("real_y", torch.full((8,), 3), "labels: got 3 to 3, allowed are 0 to 2"),
             ("real_y", torch.zeros(8, 2), r"real_y: got shape \(8, 2\)"),
         ],
@@ -276,6 +282,29 @@ class TestBadInput:
         }  # fmt: skip
         with pytest.raises(ValueError, match=words):
             learn_labels(SMOOTH, **good | {field: value}, unroll=Unroll(steps=2, window=1, lr=0.1), seeds=Seeds(0))
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"logits": torch.zeros(3, 3)}, "logits: got 3 rows for 4 of x"),
+            ({"targets": torch.zeros(7, 3)}, "targets: got 7 rows for 8 of real_x"),
+            ({"x": torch.zeros(0, 5)}, "x: got 0 of torch.float32"),
+        ],
+    )
+    def test_gradient(self, changes, words):
+        good = {"x": torch.zeros(4, 5), "logits": torch.zeros(4, 3), "real_x": torch.zeros(8, 5), "targets": torch.zeros(8, 3)}
+        with pytest.raises(ValueError, match=words):
+            meta_gradient(SMOOTH, started(SMOOTH), **good | changes, unroll=Unroll(steps=2, window=1, lr=0.1), steps=2)
+
+    def test_ridge_on_what_does_not_fit_or_is_not_finite(self):
+        x, q = torch.ones(3, 2), torch.ones(3, 2)
+        with pytest.raises(ValueError, match="q: got 2 rows for 3 of x"):
+            ridge_student(x, q[:2], 1.0)
+        with pytest.raises(ValueError, match="targets: got 3 rows for 4 of real_x"):
+            optimal_labels(x, torch.ones(4, 2), q, 1.0)
+        for name, bad in (("x", (x * torch.nan, q)), ("q", (x, q * torch.inf))):
+            with pytest.raises(ValueError, match=f"{name}: got numbers that are not finite"):
+                ridge_student(*bad, 1.0)
 
     @pytest.mark.parametrize("lam", [0.0, -1.0, float("nan")])
     def test_ridge(self, lam):

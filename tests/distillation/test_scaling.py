@@ -1,6 +1,7 @@
 """Pareto frontiers against brute force, data multipliers against closed forms, and storage against counting."""
 
 import math
+from inspect import unwrap
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.distillation.scaling import data_multiplier, envelope, pareto, storage
+from lib.distillation.scaling import attained, data_multiplier, envelope, pareto, storage
 
 QUICK = settings(max_examples=60, deadline=None)
 POINTS = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 8)), min_size=1, max_size=20)  # whole numbers, so that many tie
@@ -68,6 +69,28 @@ class TestEnvelope:
         assert (np.diff(envelope(budget, accuracy, np.sort(budget))) >= 0).all()
 
 
+class TestAttained:
+    @given(POINTS)
+    @QUICK
+    def test_is_the_cheapest_of_the_best_that_are_affordable(self, points):
+        budget, accuracy = columns(points)
+        for limit, place in zip(at := [0, 1, 2.5, 8, 100], attained(budget, accuracy, at), strict=True):
+            affordable = [i for i, (cost, _) in enumerate(points) if cost <= limit]
+            expected = min(affordable, key=lambda i: (-points[i][1], points[i][0], i), default=-1)
+            assert place == expected
+
+    @given(POINTS)
+    @QUICK
+    def test_nothing_dominates_it(self, points):
+        budget, accuracy = columns(points)
+        places = set(attained(budget, accuracy, budget).tolist())
+        assert places <= set(pareto(budget, accuracy).tolist())
+        assert {points[i] for i in places} == {points[i] for i in pareto(budget, accuracy)}
+
+    def test_known_points(self):
+        assert attained([5, 1, 20, 5, 50], [60, 50, 58, 62, 62], [0, 1, 4, 5, 20, 99]).tolist() == [-1, 1, 1, 3, 3, 3]
+
+
 class TestMultiplier:
     BUDGETS, ACCURACIES = (1, 10, 100), (30.0, 50.0, 70.0)  # 20 points a decade
 
@@ -117,7 +140,9 @@ class TestStorage:
 
 class TestBadInput:
     def test_no_points(self):
-        for use in (pareto, lambda b, a: envelope(b, a, [1]), lambda b, a: data_multiplier(b, a, 1, 50)):
+        for use in (
+            pareto, lambda b, a: envelope(b, a, [1]), lambda b, a: attained(b, a, [1]), lambda b, a: data_multiplier(b, a, 1, 50),
+        ):  # fmt: skip
             with pytest.raises(ValueError, match="accuracy: got 0 for 0 budgets, allowed is one for each of 1 or more"):
                 use([], [])
             with pytest.raises(ValueError, match="accuracy: got 1 for 2 budgets"):
@@ -138,8 +163,13 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"hard_budgets: got .*, allowed are different budgets > 0"):
             data_multiplier(hard, [50, 60], budget, 55)
 
+    def test_tables_of_points(self):
+        with pytest.raises(ValueError, match=r"budget: got shape \(1, 2\), allowed is a row of numbers"):
+            pareto(np.array([[1, 2]]), np.array([[50, 60]]))
+
     @pytest.mark.parametrize("name", ["ipc", "classes", "pixels", "epochs", "per_label"])
-    def test_counts(self, name):
+    @pytest.mark.parametrize("count", [0, 1.5, math.nan])
+    def test_counts(self, name, count):
         good = {"ipc": 1, "classes": 10, "pixels": 64, "epochs": 1, "per_label": 1}
-        with pytest.raises(ValueError, match=f"{name}: got 0, allowed are whole numbers >= 1"):
-            storage(**good | {name: 0})
+        with pytest.raises(ValueError, match=f"{name}: got {count}, allowed are whole numbers >= 1"):
+            unwrap(storage)(**good | {name: count})

@@ -11,7 +11,7 @@ import pytest
 from lib.explorers import soft_labels as method
 from lib.explorers.soft_labels_charts import charts
 from lib.explorers.soft_labels_state import Scene
-from lib.explorers.soft_labels_widget import SoftLabelExplorer, grey
+from lib.explorers.soft_labels_widget import SoftLabelExplorer, levels
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def is_shown(widget):
     expected, sent = method.frame(scene, state), widget.view.frame
     assert sent["bars"] == [vars(bar) for bar in expected.bars]
     assert sent["epoch"] == scene.epochs.index(state.epoch)
-    assert sent["pixels"] == grey(scene.images[state.image])
+    assert sent["pixels"] == levels(scene.images[state.image])
     assert sent["charts"] == charts(scene, expected, widget.trained)
     assert [line["title"] for line in sent["readouts"]][:5] == ["largest", "entropy", "all labels", "expert", "they buy"]
     thumbs = widget.images.frame

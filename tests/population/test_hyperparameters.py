@@ -17,6 +17,7 @@ def test_numbers_and_tensors_become_one_value_per_member():
         "noise": [1, 1],
         "label_smoothing": [0, 0],
         "momentum": [0, 0],
+        "clip": [0, 0],
     }
 
 

@@ -5,7 +5,7 @@ import torch
 
 from lib.population.optimisers import OPTIMISERS, make_optimiser
 
-PEERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+PEERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)

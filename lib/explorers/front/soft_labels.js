@@ -7,11 +7,15 @@ function add(parent, tag, name, text) {
   return element;
 }
 
-function paint(canvas, view, [height, width]) {
+function paint(canvas, view, [height, width, channels]) {
   const values = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d"), image = context.createImageData(width, height);
-  values.forEach((value, p) => image.data.set([255 - value, 255 - value, 255 - value, 255], 4 * p));
+  for (let p = 0; p < width * height; p++) {
+    if (channels === 3) image.data.set(values.subarray(3 * p, 3 * p + 3), 4 * p);
+    else image.data.fill(255 - values[p], 4 * p, 4 * p + 3);
+    image.data[4 * p + 3] = 255;
+  }
   context.putImageData(image, 0, 0);
 }
 

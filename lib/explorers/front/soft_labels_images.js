@@ -9,11 +9,12 @@ function add(parent, tag, name, text) {
   return element;
 }
 
-function paint(canvas, values, start, [height, width]) {
+function paint(canvas, values, start, [height, width, channels]) {
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d"), image = context.createImageData(width, height);
   for (let p = 0; p < width * height; p++) {
-    image.data.fill(INK - values[start + p], 4 * p, 4 * p + 3);
+    if (channels === 3) image.data.set(values.subarray(start + 3 * p, start + 3 * p + 3), 4 * p);
+    else image.data.fill(INK - values[start + p], 4 * p, 4 * p + 3);
     image.data[4 * p + 3] = 255;
   }
   context.putImageData(image, 0, 0);
@@ -24,7 +25,7 @@ function bytes(view) {
 }
 
 function render({ model, el }) {
-  const { shape, pixels, groups } = model.get("stage"), values = bytes(pixels), size = shape[0] * shape[1];
+  const { shape, pixels, groups } = model.get("stage"), values = bytes(pixels), size = shape.reduce((a, b) => a * b);
   const root = add(el, "div", "sl-images");
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", "images; arrow keys go to the next");

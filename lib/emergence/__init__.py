@@ -1,0 +1,1 @@
+"""Emergence: what training outcomes do over random seeds as scale grows, and the tasks on which it shows."""
