@@ -62,28 +62,23 @@ def attend(
     """
     members, rows, time, width = h.shape
     qkv = affine_rows(params, f"{block}.qkv", h).view(members * rows, time, 3 * width)
-    qkv = qkv if turns is None else turn(qkv, turns)
-    split = _Heads.apply(qkv.view(members * rows, time, 3, heads, -1))
-    mixed = F.scaled_dot_product_attention(*split, is_causal=causal)
+    mixed = F.scaled_dot_product_attention(*_Heads.apply(qkv, heads, turns), is_causal=causal)
     return affine_rows(params, f"{block}.out", mixed.transpose(1, 2).reshape(h.shape))
 
 
 class _Heads(torch.autograd.Function):
-    """Queries, keys and values [N, heads, T, D] of [N, T, 3, heads, D], whose gradients return to that order in one copy."""
-
-    generate_vmap_rule = True
+    """Turned queries, keys, values [N, heads, T, D] of [N, T, 3 d]; gradients return to that order, turned back, in one copy."""
 
     @staticmethod
-    def forward(qkv: Tensor) -> tuple[Tensor, ...]:
-        return qkv.permute(2, 0, 3, 1, 4).unbind()
+    def forward(ctx: Any, qkv: Tensor, heads: int, turns: Tensor | None) -> tuple[Tensor, ...]:
+        ctx.turns = turns
+        turned = qkv if turns is None else turn(qkv, turns)
+        return turned.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
-        return torch.stack([slope.transpose(1, 2) for slope in slopes], dim=2)
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        slope = torch.stack([part.transpose(1, 2) for part in slopes], dim=2).flatten(2)
+        return (slope if ctx.turns is None else turn(slope, ctx.turns.conj_physical())), None, None
 
 
 def turning(positions: Int[Tensor, "T"], dimensions: int, turned: int, like: Tensor) -> Complex[Tensor, "T pairs"]:

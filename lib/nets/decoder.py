@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Integer
@@ -12,7 +11,7 @@ from lib.nets.blocks import attend, embed, mlp, norm, scale, standardise, turnin
 from lib.nets.net import Drop, Layout, Params, as_members, check_positive
 from lib.seeds import Seeds
 
-Positions = Literal["rotary", "learned", "none"]
+POSITIONS = ("rotary", "learned", "none")
 SPREAD = 0.02  # standard deviation of fresh weights
 
 
@@ -35,7 +34,7 @@ class Decoder:
     width: int = 32
     heads: int = 4
     layers: int = 2
-    positions: Positions = "rotary"
+    positions: str = "rotary"
     rotary_share: float = 0.25
     parallel: bool = True
 
@@ -45,8 +44,8 @@ class Decoder:
             check_positive(length=self.length)
         if self.width % self.heads:
             raise ValueError(f"width: got {self.width}, allowed are multiples of heads = {self.heads}")
-        if self.positions not in get_args(Positions):
-            raise ValueError(f"positions: got {self.positions!r}, allowed are {', '.join(get_args(Positions))}")
+        if self.positions not in POSITIONS:
+            raise ValueError(f"positions: got {self.positions!r}, allowed are {', '.join(POSITIONS)}")
         if self.positions == "learned" and self.length is None:
             raise ValueError("length: got None, allowed with learned positions are whole numbers >= 1")
         if self.positions == "rotary":

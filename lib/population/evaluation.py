@@ -21,16 +21,20 @@ def predict(net: Net, params: Params, x: Tensor, *, batch: int | None = None) ->
     return torch.cat(_logits(net, params, x, _batch(params, x, batch)), dim=1)
 
 
-def evaluate(net: Net, params: Params, x: Tensor, y: Int[Tensor, "n"], *, batch: int | None = None) -> Int[Tensor, "K"]:
+def evaluate(net: Net, params: Params, x: Tensor, y: Int[Tensor, "n *T"], *, batch: int | None = None) -> Int[Tensor, "K"]:
     """Correct predictions of K stacked networks: #{i : argmax_c z_kic = y_i}, as whole numbers, so that ties are ties.
 
-    Errors: ValueError as in `predict`, and for another number of labels than rows.
+    Of a net of sequences, correct tokens (i, t); IGNORED ones are never correct.
+    Errors: ValueError as in `predict`, and for labels that are not one for each of the net's answers.
     """
     if len(x) != len(y):
         raise ValueError(f"y: got {len(y)} labels, allowed is one for each of {len(x)} rows")
     size = _batch(params, x, batch)
-    pieces = zip(_logits(net, params, x, size), y.split(size), strict=True)
-    return torch.stack([(logits.argmax(-1) == labels).sum(-1) for logits, labels in pieces]).sum(0)
+    answers = [logits.argmax(-1) for logits in _logits(net, params, x, size)]
+    if answers[0].shape[2:] != y.shape[1:]:
+        raise ValueError(f"y: got shape {tuple(y.shape)}, allowed is {(len(x), *answers[0].shape[2:])}")
+    pieces = zip(answers, y.split(size), strict=True)
+    return torch.stack([(answer == labels).flatten(1).sum(1) for answer, labels in pieces]).sum(0)
 
 
 def _logits(net: Net, params: Params, x: Tensor, batch: int) -> list[Float[Tensor, "K _ *T C"]]:

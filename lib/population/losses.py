@@ -27,7 +27,7 @@ def cross_entropy(logits: Float[Tensor, "K B *T C"], target: Tensor, smoothing: 
 def sequence_cross_entropy(
     logits: Float[Tensor, "K B T C"], target: Int[Tensor, "K B T"], smoothing: Float[Tensor, "K 1"]
 ) -> Float[Tensor, "K"]:
-    """The mean of the same terms over each member's targets that are not IGNORED; 0, without gradient, if it has none."""
+    """The mean of the same terms over each member's (b, t) whose target is not IGNORED; 0, without gradient, if it has none."""
     log_p = logits.log_softmax(-1)
     fit = -F.nll_loss(log_p.flatten(0, 2), target.flatten(), ignore_index=IGNORED, reduction="none").view(len(logits), -1)
     kept = target.ne(IGNORED).flatten(1)

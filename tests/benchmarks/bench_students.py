@@ -68,12 +68,12 @@ def quick(device: str) -> Case:
     return Case(setup, task, torch.cat(images), arms)
 
 
-def population(case: Case, steps: int, at_once: int | None) -> Students:
+def population(case: Case, steps: int) -> Students:
     """Ours."""
     setup = replace(case.setup, batch_size=IPC * case.task.classes)
     return train_students(
         setup.network(case.task), case.x, case.arms, students=1, steps=steps, lr=setup.lrs[0], seeds=SEEDS,
-        members_at_once=at_once, **setup.student_recipe(case.task),
+        members_at_once=setup.members_at_once, **setup.student_recipe(case.task),
     )  # fmt: skip
 
 
@@ -113,9 +113,11 @@ def fastest_sgd(case: Case, device: str) -> str:
 def difference(case: Case, sgd: str) -> float:
     """Largest difference of any parameter of any student after a tenth of the steps. RuntimeError if they are others."""
     steps = case.setup.steps // 10
-    ours, worst = unstack(population(case, steps, None).params), 0.0
+    ours, worst = unstack(population(case, steps).params), 0.0
     for mine, module in zip(ours, loop(case, sgd, case.arms, steps), strict=True):
-        worst = max(worst, *(float((a - b.detach()).abs().max()) for a, b in zip(mine.values(), module.parameters(), strict=True)))
+        worst = max(
+            worst, *(float((a - b.detach()).abs().max()) for a, b in zip(mine.values(), module.parameters(), strict=True))
+        )
     if worst > CLOSE:
         raise RuntimeError(f"students: parameters differ by {worst:.2g} after {steps} steps, allowed are {CLOSE:g}")
     return worst
@@ -132,21 +134,21 @@ def accuracies(case: Case, ours: Students, peers: list[nn.Sequential]) -> tuple[
     return own, theirs
 
 
-def compare(case: Case, device: str, repeats: int, at_once: int | None = None) -> dict:
+def compare(case: Case, device: str, repeats: int) -> dict:
     """One row."""
     sgd, steps, count = fastest_sgd(case, device), case.setup.steps, len(case.arms)
-    population(case, 5, at_once)
+    population(case, 5)
     ours, peers = [], []
     for _ in range(repeats):
-        ours.append(timed(lambda: population(case, steps, at_once), device))
+        ours.append(timed(lambda: population(case, steps), device))
         peers.append(timed(lambda: loop(case, sgd, case.arms, steps), device))
     low, middle, high = statistics.quantiles([p / o for p, o in zip(peers, ours, strict=True)], n=4)
-    own, theirs = accuracies(case, population(case, steps, at_once), loop(case, sgd, case.arms, steps))
+    own, theirs = accuracies(case, population(case, steps), loop(case, sgd, case.arms, steps))
     seconds, n = statistics.median(ours), IPC * case.task.classes
     gflops = count * steps * n * affine_flops(*pairwise(case.sizes)) / seconds / 1e9
     return {
         "name": "students under all labels", "device": device, "threads": torch.get_num_threads(), "repeats": repeats,
-        "size": f"{count} students, {at_once or count} at once, batch {n}, {steps} steps",
+        "size": f"{count} students, {min(count, case.setup.members_at_once)} at once, batch {n}, {steps} steps",
         "ours_s": seconds, "peer": f"loop of torch modules, {sgd} SGD", "peer_s": statistics.median(peers),
         "ratio": middle, "noise": high - low, "gflops": gflops, "fraction_of_matmul": gflops / matmul_gflops(device),
         "accuracy": own / 100, "peer_accuracy": theirs / 100, "largest_difference": difference(case, sgd),
@@ -159,7 +161,7 @@ def rows(device: str = "cpu", repeats: int = 5) -> list[dict]:
     table = [compare(case, device, repeats)]
     if device == "cpu" and threads > 1:
         torch.set_num_threads(1)
-        row = compare(case, device, repeats)
+        row = compare(case, device, min(repeats, 3))
         torch.set_num_threads(threads)
         table.append(row | {"name": f"{row['name']}, one thread"})
     return table

@@ -333,6 +333,7 @@ def test_a_population_learns_to_continue_cycles():
         (lambda: Decoder(V, rotary_share=1.25), "rotary_share: got 1.25, 10 of 8"),
         (lambda: Decoder(V, rotary_share=0.3), "rotary_share: got 0.3, 2.4 of 8"),
         (lambda: Decoder(V, rotary_share=math.nan), "rotary_share: got nan"),
+        (lambda: Decoder(V, positions="sinusoidal"), "positions: got 'sinusoidal', allowed are rotary, learned, none"),
         (lambda: Decoder(V, positions="learned"), "length: got None, allowed with learned positions are whole numbers >= 1"),
         (lambda: NETS["learned"].apply(fresh(NETS["learned"]), torch.zeros(2, 7).long()), "sequences of length 7, .* at most 6"),
         (lambda: NETS["none"].apply(fresh(NETS["none"]), torch.full((2, 6), V)), "x: tokens 9 to 9, allowed are 0 to 8"),

@@ -123,6 +123,10 @@ GATES = {
         "zero/soft": (0, 100),
         "zero/hard": (-1, 1e-9),
     },
+    "random-scaling": {
+        "change/p_success": (0, 1.01),
+        "trained/solved": (0.8, 1.01),
+    },
 }
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy as peer
 
 from lib.nets import MLP, Decoder
-from lib.population import IGNORED, Hyperparameters, predict, stack, train, unstack
+from lib.population import IGNORED, Hyperparameters, evaluate, predict, stack, train, unstack
 from lib.population.losses import cross_entropy
 from lib.seeds import Seeds
 
@@ -102,6 +102,16 @@ def test_predictions_are_logits_at_every_place():
     logits = predict(NET, stack(pool), X, batch=7)
     assert logits.shape == (2, 30, 6, 7)
     torch.testing.assert_close(logits[1], NET.apply(pool[1], X))
+
+
+def test_correct_tokens_are_counted_where_there_is_a_target():
+    pool = stack([NET.init(Seeds(k)) for k in range(2)])
+    right = predict(NET, pool, X).argmax(-1)
+    y = right[0].where(Y.ne(IGNORED), IGNORED)
+    counts = evaluate(NET, pool, X, y, batch=7)
+    assert counts.tolist() == [int(Y.ne(IGNORED).sum()), int((right[1] == y).sum())]
+    with pytest.raises(ValueError, match=r"y: got shape \(30, 5\), allowed is \(30, 6\)"):
+        evaluate(NET, pool, X, y[:, :5])
 
 
 @pytest.mark.parametrize(
