@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from lib.distillation.experiment import Outcome, chosen
 from lib.distillation.measures import summarised
-from lib.distillation.scaling import data_multiplier, pareto
 from lib.figures import PALETTE
 
 GREY = "#9CA3AF"
@@ -24,18 +23,18 @@ def draw_budgets(outcome: Outcome, experts: pd.DataFrame) -> Figure:
     """
     table, (fig, ax) = outcome.labellers, plt.subplots(figsize=(7.6, 4.2))
     by_epoch = summarised(table[table["kind"] == "epoch"], ["epoch", "ipc"])
-    for colour, (epoch, rows) in zip(_shades(by_epoch["epoch"].nunique()), by_epoch.groupby("epoch"), strict=True):
+    for colour, (epoch, rows) in zip(shades(by_epoch["epoch"].nunique()), by_epoch.groupby("epoch"), strict=True):
         ax.plot(rows["ipc"], rows["mean"], color=colour, lw=1.2, marker=".", label=f"soft, epoch {epoch:g}")
-    _curve(ax, table[table["kind"] == "smoothing"], GREY, "smoothing", ls=":")
+    curve(ax, table[table["kind"] == "smoothing"], GREY, "smoothing", ls=":")
     if (table["images"] == "prototypes").any():
-        _curve(ax, chosen(table, "prototypes hard"), HARD, "prototypes, hard", ls="--", marker="^", lw=1)
-        _curve(ax, chosen(table, "prototypes epoch"), SOFT, "prototypes, soft", ls="--", marker="^", lw=1)
-    _curve(ax, table[table["kind"] == "hard"], HARD, "hard", lw=2.4, marker="s")
-    _curve(ax, chosen(table), SOFT, "soft, epoch by validation", lw=2.4, marker="o")
+        curve(ax, chosen(table, "prototypes hard"), HARD, "prototypes, hard", ls="--", marker="^", lw=1)
+        curve(ax, chosen(table, "prototypes epoch"), SOFT, "prototypes, soft", ls="--", marker="^", lw=1)
+    curve(ax, table[table["kind"] == "hard"], HARD, "hard", lw=2.4, marker="s")
+    curve(ax, chosen(table), SOFT, "soft, epoch by validation", lw=2.4, marker="o")
     full = experts[(experts["expert_lr"] == experts["expert_lr"].iloc[-1]) & (experts["epoch"] == experts["epoch"].max())]
     ax.axhline(full["test"].mean(), color=GREY, ls="--", lw=1)
     ax.text(table["ipc"].min(), full["test"].mean(), "expert, all data", color="#6B7280", va="bottom", fontsize=9)
-    _budget_axis(ax, table)
+    budget_axis(ax, table)
     ax.set_ylabel("test accuracy (%)")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside right center")
     return fig
@@ -83,51 +82,6 @@ def draw_gains(outcome: Outcome, experts: pd.DataFrame) -> Figure:
     return fig
 
 
-def draw_top(outcome: Outcome, classes: int) -> Figure:
-    """Accuracy by budget with the k largest probabilities; and all labels tried, their frontier, and what it is worth.
-
-    An arrow leads to the budget at which hard labels are as accurate. The frontier is the best on test, so a little optimistic.
-    """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4))
-    ranks = sorted(outcome.top["k"].unique())
-    for colour, k in zip(_shades(len(ranks)), ranks, strict=True):
-        name = {0: "hard", classes: f"all {classes}"}.get(k, f"top {k}")
-        _curve(left, outcome.top[outcome.top["k"] == k], HARD if k == 0 else colour, name, lw=1.4, marker="o", ms=4)
-    left.set(title="the k largest probabilities, not renormalised", ylabel="test accuracy (%)")
-    points, hard = label_points(outcome), summarised(chosen(outcome.labellers, "hard"), ["ipc"])
-    right.plot(points["ipc"], points["test"], ".", color=GREY, label="an epoch and a k")
-    best = points.iloc[pareto(points["ipc"], points["test"])]
-    right.plot(best["ipc"], best["test"], color=SOFT, marker="o", label="frontier")
-    right.plot(hard["ipc"], hard["mean"], color=HARD, marker="s", ms=4, label="hard")
-    for ipc, test in zip(best["ipc"], best["test"], strict=True):
-        found = data_multiplier(hard["ipc"], hard["mean"], ipc, test)
-        sign = {"equal": "", "at least": "> ", "at most": "< "}[found.bound]
-        if found.value > 1:
-            right.annotate(
-                "", (ipc * found.value, test), (ipc, test), arrowprops={"arrowstyle": "->", "color": PALETTE[0], "lw": 1}
-            )
-        right.annotate(
-            f"{sign}x {found.value:.1f}", (ipc, test), (-3, 6), textcoords="offset points", color=PALETTE[0], ha="right"
-        )
-    right.set(title="hard-labelled data that it replaces")
-    right.legend(loc="lower right")
-    left.legend(loc="lower right")
-    for ax in (left, right):
-        _budget_axis(ax, outcome.top)
-    right.set_xlim(left=0.6 * points["ipc"].min())
-    return fig
-
-
-def label_points(outcome: Outcome) -> pd.DataFrame:
-    """ipc, epoch, k, test: accuracy of the labels after each epoch, and of the k largest probabilities, mean over draws.
-
-    Those are of each draw's chosen epoch, so their `epoch` is NaN.
-    """
-    whole = outcome.labellers[outcome.labellers["kind"] == "epoch"].groupby(["ipc", "epoch"], as_index=False)["test"].mean()
-    top = outcome.top[outcome.top["k"] > 0].groupby(["ipc", "k"], as_index=False)["test"].mean()
-    return pd.concat([whole, top], ignore_index=True)
-
-
 def draw_storage(table: pd.DataFrame) -> Figure:
     """Numbers to store, of pixels and of each kind of label, on a log scale; `table` as of `storage_table`."""
     fig, ax = plt.subplots(figsize=(7, 3.4))
@@ -139,14 +93,14 @@ def draw_storage(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def _curve(ax: Axes, rows: pd.DataFrame, colour: str, label: str, **style: object) -> None:
+def curve(ax: Axes, rows: pd.DataFrame, colour: str, label: str, **style: object) -> None:
     """Mean accuracy against budget with its interval."""
     means = summarised(rows, ["ipc"])
     ax.plot(means["ipc"], means["mean"], color=colour, label=label, **style)
     ax.fill_between(means["ipc"], means["low"], means["high"], color=colour, alpha=0.12, lw=0)
 
 
-def _budget_axis(ax: Axes, table: pd.DataFrame) -> None:
+def budget_axis(ax: Axes, table: pd.DataFrame) -> None:
     """A logarithmic axis of images per class, marked at the table's budgets."""
     ipcs = sorted(table["ipc"].unique())
     ax.set_xscale("log")
@@ -155,7 +109,7 @@ def _budget_axis(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_xlabel("images per class")
 
 
-def _shades(count: int) -> list[str]:
+def shades(count: int) -> list[str]:
     """Light to dark: few to many."""
     return [to_hex(colour) for colour in plt.get_cmap("viridis_r")(np.linspace(0.12, 1, count))]
 

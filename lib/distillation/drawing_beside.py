@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.distillation.drawing import GREY, HARD, SOFT
+from lib.distillation.drawing import GREY, HARD, SOFT, budget_axis
 from lib.distillation.experiment import Outcome, chosen
 from lib.distillation.known import IMAGENET_FULL, imagenet_table
 from lib.distillation.measures import summarised
@@ -26,8 +26,9 @@ def draw_paper(outcome: Outcome) -> Figure:
         right.plot(means["ipc"], means["mean"], color=colour, marker="o", label=name)
         right.fill_between(means["ipc"], means["low"], means["high"], color=colour, alpha=0.15, lw=0)
     right.set(title="this run")
-    for ax in (left, right):
-        ax.set(xscale="log", xlabel="images per class", ylim=(0, None))
+    for ax, table in ((left, paper.reset_index()), (right, outcome.labellers)):
+        budget_axis(ax, table)
+        ax.set_ylim(bottom=0)
         ax.legend(loc="lower right")
     return fig
 

@@ -37,12 +37,14 @@ def scene_of(prepared: Prepared, found: Outcome, setup: Setup, seeds: Seeds, ipc
         return students.accuracy(task.x_test, task.y_test)[0]
 
     table = found.labellers
+    cut = found.top[found.top["ipc"].isin(setup.structure_ipcs)]  # elsewhere draws differ in their epochs
     by_expert = table[table["kind"].isin(["epoch", "temperature"])]
     return Scene.of(
         small(task.pictures(x).cpu()), labels, task.class_names, budget.own[setup.main_lr].cpu(), setup.epochs,
         experts.loc[list(setup.epochs), "test"].tolist(),
         _means(by_expert, ["ipc", "epoch", "temperature"]), _means(table[table["kind"] == "hard"], ["ipc"]),
-        swap=_means(found.swap, ["ipc", "k"]), zero=_means(found.zero, ["ipc", "subject", "arm"]),
+        swap=_means(found.swap, ["ipc", "k"]), top=_means(cut, ["ipc", "epoch", "k"]),
+        zero=_means(found.zero, ["ipc", "subject", "arm"]),
         measured_with="labels of each draw's epoch best on validation images", train=train,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from lib.distillation import drawing, drawing_labels
+from lib.distillation import drawing, drawing_labels, drawing_tradeoff
 from lib.distillation.experiment import chosen, joined, labellers, prototype_labellers, run_draw, run_experiment
 from lib.distillation.labels import (
     ensemble,
@@ -33,6 +33,7 @@ from lib.distillation.pool import fingerprint
 from lib.distillation.setup import Setup
 from lib.distillation.structure import CONTROL, Lesson, own_labels, swap_ranks
 from lib.distillation.students import Arm
+from lib.distillation.tradeoff import envelope_table, label_arms, scaling_curves
 from lib.distillation.tuning import tuned
 from lib.figures import STYLE
 from lib.seeds import Seeds
@@ -455,12 +456,15 @@ class TestFigures:
         assert [line.get_label() for line in right.lines[:2]] == ["1 per class", "3 per class"]
         np.testing.assert_allclose(left.lines[0].get_ydata(), right.lines[0].get_ydata())
 
-    def test_top_keeps_every_draw_in_every_point(self, outcome):
-        points = drawing.label_points(outcome)
-        assert len(points) == 2 * (3 + 2)
-        whole = outcome.top.query("ipc == 3 and k == 10")["test"].mean()
-        assert points.query("ipc == 3 and k == 10")["test"].item() == pytest.approx(whole)
-        assert len(drawing.draw_top(outcome, 10).axes) == 2
+    def test_top_shows_the_chosen_labels_every_arm_and_the_envelope(self, outcome):
+        left, right = drawing_tradeoff.draw_top(outcome, 10).axes
+        mine = outcome.top[outcome.top["chosen"]]
+        np.testing.assert_allclose(left.lines[0].get_ydata(), mine[mine["k"] == 0].groupby("ipc")["test"].mean())
+        arms = label_arms(outcome, 10)
+        best = next(line for line in right.lines if str(line.get_label()).startswith("envelope"))
+        np.testing.assert_allclose(best.get_ydata(), envelope_table(arms)["mean"])
+        curves = scaling_curves(arms)
+        assert len(right.lines) == 2 + curves[curves["k"] > 0].groupby(["epoch", "k"]).ngroups
 
     def test_storage_has_pixels_and_four_kinds_of_label(self):
         ax = drawing.draw_storage(storage_table(small(), 10, 64)).axes[0]
