@@ -1,6 +1,7 @@
 """Fixtures that all rooms share. Outputs are a test's own; the data cache is the user's, so that nothing is fetched twice."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,5 @@ def tiny(monkeypatch):
 def pytest_configure(config):
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers side by side, a core each
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; what tests start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
