@@ -32,6 +32,18 @@ class Outcome:
             raise ValueError(f"scale: got {scale}, allowed are {', '.join(map(str, self.scales))}")
         return self._table(self.grades["scale"] == scale, length, metric, "step")
 
+    def ends(self) -> pd.DataFrame:
+        """scale, seed, length, exact, token, nll, loss: of every seed after its last step."""
+        last = self.grades[self.grades["step"] == self.grades["step"].max()]
+        return last.drop(columns="step").merge(self.losses, on=["scale", "seed"], validate="many_to_one")
+
+    @classmethod
+    def of_ends(cls, table: pd.DataFrame, steps: int) -> "Outcome":
+        """The outcome whose `ends` are this table, after `steps` steps; it has no other checkpoint."""
+        keys = ["scale", "seed"]
+        grades = table[[*keys, "length", *METRICS]].assign(step=steps)
+        return cls(grades[[*keys, "step", "length", *METRICS]], table[[*keys, "loss"]].drop_duplicates(keys, ignore_index=True))
+
     @property
     def scales(self) -> tuple[int, ...]:
         """Ascending."""

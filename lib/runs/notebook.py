@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = 1
+LONGEST_TABLE = 60  # rows that are shown
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -112,16 +113,15 @@ class Run:
             raise ArithmeticError(f"certificate {name}: got {value:g}, allowed: a finite number <= {at_most:g}")
 
     def table(self, name: str, frame: "pd.DataFrame", caption: str) -> None:
-        """Keep a table (parquet) and show it."""
+        """Keep a table (parquet) and show it, of a long one the first and last rows."""
         from IPython.display import HTML, display
 
         if self.folder:
             path = self._file("tables", f"{name}.parquet")
             frame.to_parquet(path)
         self.tables.append({"name": name, "caption": caption, "rows": len(frame), "columns": list(map(str, frame.columns))})
-        display(
-            HTML(frame.to_html(float_format="{:.4g}".format, border=0)), HTML(f"<p><em>Table {name}. {escape(caption)}</em></p>")
-        )
+        shown = frame.to_html(float_format="{:.4g}".format, border=0, max_rows=LONGEST_TABLE)
+        display(HTML(shown), HTML(f"<p><em>Table {name}. {escape(caption)}</em></p>"))
 
     def figure(self, name: str, figure: "Figure", caption: str) -> None:
         """Keep a matplotlib figure (PNG and SVG) and show it once."""

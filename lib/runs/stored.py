@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from lib.runs.places import finished
 from lib.runs.records import Benchmark, FailedRow, Failure, Plan, Provenance, Results, Summary
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RESERVED = {"failed", "sweeps"}  # folders of a study that are no runs
 PUBLISHED = "published"  # stored results that came from elsewhere: outputs/published/<slug>/<name>/
@@ -36,6 +39,15 @@ class StoredRun:
     def figure_file(self, name: str) -> Path:
         """Where the figure of that name lies."""
         return self.folder / "figures" / f"{name}.png"
+
+    def table(self, name: str) -> "pd.DataFrame":
+        """The table of that name. Raises ValueError that names the tables there are."""
+        import pandas as pd
+
+        known = sorted(file.stem for file in (self.folder / "tables").glob("*.parquet"))
+        if name not in known:
+            raise ValueError(f"table: got {name!r}, but {self.folder} has {', '.join(known) or 'none'}")
+        return pd.read_parquet(self.folder / "tables" / f"{name}.parquet")
 
 
 @dataclass(frozen=True)

@@ -252,3 +252,15 @@ class TestResampled:
         distances = measures.distance_table(broken, 8, SEEDS)
         assert set(distances["p"]) == {1, 2}
         assert set(distances["n"]) == {19}
+
+
+def test_an_outcome_is_rebuilt_from_its_ends():
+    whole = mixed()
+    ends = whole.ends()
+    again = Outcome.of_ends(ends, steps=600)
+    assert len(ends) == len(SCALES) * COUNT * 2
+    assert set(ends) == {"scale", "seed", "length", "exact", "token", "nll", "loss"}
+    for length in (6, 8):
+        for metric in ("exact", "token", "nll"):
+            assert np.array_equal(again.final(length, metric), whole.final(length, metric))
+    pd.testing.assert_frame_equal(again.losses, whole.losses)
