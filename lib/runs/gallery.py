@@ -65,10 +65,12 @@ def draw(shelf: Shelf, known: Sequence[str], now: datetime) -> str:
     """The page as text; `known` are the names of the suite's studies, in their order."""
     stored = {run.results.study for run in shelf.runs}
     every = [*known, *sorted(stored - set(known))]
-    cards = [_card(shelf, slug) for slug in every if slug in stored]
+    cards = [_card(shelf, slug, shelf.of(slug)[0]) for slug in every if slug in stored]
+    shown = [card.shown for card in cards]
+    kept = [_card(shelf, slug, run) for slug in every for run in shelf.of(slug) if run.published and run not in shown]
     sweeps = sorted(shelf.sweeps, key=lambda sweep: sweep.moment, reverse=True)
     return _environment(shelf.root).get_template("gallery.html.j2").render(
-        cards=cards, tally=tally([claim for card in cards for claim in card.shown.results.claims]),
+        cards=cards, kept=kept, tally=tally([claim for card in cards for claim in card.shown.results.claims]),
         missing=[slug for slug in every if slug not in stored], studies=len(every), runs=len(shelf.runs),
         sweeps=[_sweep_card(shelf, sweep) for sweep in sweeps if sweep.summary], rows=ROWS,
         unfinished=[sweep for sweep in sweeps if not sweep.summary],
@@ -83,10 +85,9 @@ def tally(claims: Sequence[ClaimRecord]) -> dict[str, int]:
     return {verdict: found[verdict] for verdict in MARKS}
 
 
-def _card(shelf: Shelf, slug: str) -> Card:
-    """The study as it is shown; pictures that cannot be read join the shelf's damages."""
+def _card(shelf: Shelf, slug: str, shown: StoredRun) -> Card:
+    """A run as it is shown, among all runs of its study; pictures that cannot be read join the shelf's damages."""
     runs = shelf.of(slug)
-    shown = runs[0]
     figures = shown.results.figures
     cover = next((f for f in figures if f.name == shown.results.cover), figures[0] if figures else None)
     pictures = {}

@@ -276,6 +276,16 @@ def test_a_damaged_sweep_is_named_and_shown_as_far_as_it_can_be(page, swept, har
     assert shown.verdicts() == ["held"]
 
 
+def test_a_stored_run_beside_a_shown_one_has_a_place_of_its_own(page, tmp_path):
+    shelve(tmp_path / "alpha" / "here", size="quick", hours=1)
+    shelve(tmp_path / "published" / "alpha" / "many seeds", size="custom")
+    shown = page()
+    assert [a["id"] for a in shown.all("article", class_="study")] == ["alpha", "stored-many seeds"]
+    assert shown.all("a", href="#stored")
+    (tmp_path / "alpha" / "here" / "results.json").unlink()
+    assert not page().all("section", id="stored")  # it stands for the study now
+
+
 def test_sweeps_stand_latest_first_and_a_published_one_is_marked(page, tmp_path):
     write_report(plan(tmp_path, AXES, sweep_id="aaa000000001"), [])
     write_report(measure(plan(tmp_path / "published", AXES, sweep_id="bbb000000002")), [])
