@@ -7,6 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from lib.distillation.experiment import Outcome, chosen
 from lib.distillation.measures import summarised
@@ -17,7 +18,7 @@ HARD, SOFT = "#000000", PALETTE[1]
 
 
 def draw_budgets(outcome: Outcome, experts: pd.DataFrame) -> Figure:
-    """Accuracy against images per class: hard labels, an expert's labels after each epoch, the best of them, and prototypes.
+    """Accuracy against images per class: hard labels, an expert's after each epoch, the best of them, prototypes, CutMix views.
 
     `experts`: the table of `Prepared`; the dashed line is the main experts' own accuracy after their last epoch.
     """
@@ -29,6 +30,8 @@ def draw_budgets(outcome: Outcome, experts: pd.DataFrame) -> Figure:
     if (table["images"] == "prototypes").any():
         curve(ax, chosen(table, "prototypes hard"), HARD, "prototypes, hard", ls="--", marker="^", lw=1)
         curve(ax, chosen(table, "prototypes epoch"), SOFT, "prototypes, soft", ls="--", marker="^", lw=1)
+    if (table["kind"] == "cutmix").any():
+        curve(ax, chosen(table, "cutmix"), PALETTE[2], "CutMix, a label for each view", ls="-.", marker="v", lw=1.2)
     curve(ax, table[table["kind"] == "hard"], HARD, "hard", lw=2.4, marker="s")
     curve(ax, chosen(table), SOFT, "soft, epoch by validation", lw=2.4, marker="o")
     full = experts[(experts["expert_lr"] == experts["expert_lr"].iloc[-1]) & (experts["epoch"] == experts["epoch"].max())]
@@ -74,12 +77,21 @@ def draw_gains(outcome: Outcome, experts: pd.DataFrame) -> Figure:
             ax.plot(rows[column], rows["gain"], color=colour, marker="o", ms=4, label=f"{ipc} per class")
         ax.axhline(0, color="black", lw=0.8)
         ax.set_xlabel(name)
-    for _, row in means[means["ipc"] == means["ipc"].min()].iterrows():
-        axes[0].annotate(f"{row['epoch']:g}", (row["entropy"], row["gain"]), (0, 5), textcoords="offset points", fontsize=8)
+    _name_epochs(axes[0], means[means["ipc"] == means["ipc"].min()])
     axes[0].set_ylabel("gain over hard labels (points)")
     axes[0].set_title("small numbers: epoch of the expert")
     axes[1].legend()
     return fig
+
+
+def _name_epochs(ax: Axes, means: pd.DataFrame) -> None:
+    """The epoch above each point, but for points that are as good as at the same entropy."""
+    apart, last = 0.04 * np.ptp(means["entropy"]), np.inf
+    halo = {"path_effects": [withStroke(linewidth=2.5, foreground="white")], "zorder": 5}
+    for row in means.to_dict("records"):
+        if abs(row["entropy"] - last) > apart:
+            last, place = row["entropy"], (row["entropy"], row["gain"])
+            ax.annotate(f"{row['epoch']:g}", place, (0, 5), textcoords="offset points", fontsize=8, ha="center", **halo)
 
 
 def draw_storage(table: pd.DataFrame) -> Figure:

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import torch
 from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ from lib.distillation.experiment import Outcome
 from lib.distillation.labels import class_means
 from lib.distillation.learning import Comparison
 from lib.distillation.measures import summarised
-from lib.distillation.structure import CONTROL
+from lib.distillation.structure import CONTROL, RANDOM
 from lib.figures import PALETTE
 
 ARMS = {CONTROL: PALETTE[1], "no image": PALETTE[0], "no label": PALETTE[4], "hard without image": "#000000"}
@@ -79,6 +80,29 @@ def draw_structure(outcome: Outcome) -> Figure:
             ax.plot(row["mean"], y, "o", color=colour, ms=7)
         ax.set(title=f"{ipc} per class", xlabel="test accuracy (%)", ylim=(len(rows) - 0.5, -0.5))
     axes[0, 0].set_yticks(range(len(rows)), rows["arm"].replace({CONTROL: "expert's labels"}))
+    return fig
+
+
+def draw_selection(outcome: Outcome, pictures: Float[Tensor, "bins m h w *rgb"]) -> Figure:
+    """Some images of each bin of difficulty, and accuracy against the bin with soft and hard labels; dashed: random images."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=(1, 1.25))
+    rows = [torch.cat(list(row), dim=1) for row in pictures.cpu()]
+    left.imshow(torch.cat(rows).numpy(), cmap="gray_r", vmin=0, vmax=1)
+    side, count = pictures.shape[2], len(pictures)
+    left.set_yticks([side * (b + 0.5) for b in range(count)], [str(b + 1) for b in range(count)])
+    left.set(xticks=[], ylabel="bin", title="images of one draw: easy ones above, hard ones below")
+    left.grid(False)
+    for name, colour in (("soft", PALETTE[1]), ("hard", "#000000")):
+        table = summarised(outcome.selection[outcome.selection["labels"] == name], ["bin"])
+        random, bins = table[table["bin"] == RANDOM].iloc[0], table[table["bin"] != RANDOM]
+        right.errorbar(
+            bins["bin"] + 1, bins["mean"], yerr=bins["high"] - bins["mean"], color=colour, marker="o", ms=5, capsize=3,
+            label=f"{name} labels",
+        )  # fmt: skip
+        right.axhline(random["mean"], color=colour, ls="--", lw=1.2)
+    right.set(xlabel="bin, from easy to hard", ylabel="test accuracy (%)", title=f"{outcome.selection['ipc'].iloc[0]} per class")
+    right.set_xticks(range(1, count + 1))
+    right.legend(title="dashed: random images")
     return fig
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lib.distillation.labels import entropy, hard, smoothed, soften
 from lib.distillation.learning import Comparison, compare_learned
-from lib.distillation.lessons import Budget, Draw, Logits
+from lib.distillation.lessons import Budget, Draw, images_of, truth_of, views_of
 from lib.distillation.pool import Task, fingerprint, load_task
 from lib.distillation.setup import Setup
 from lib.distillation.structure import Lesson, structure_tables
@@ -27,7 +27,8 @@ SMOOTHING = 0.1
 @dataclass(frozen=True, eq=False)
 class Labeller:
     """A way of labelling n images. `kind`: hard, smoothing, epoch (an expert's labels), rate (those of an expert at another
-    rate), temperature (softened), ensemble (of all experts), or the same of prototypes: "prototypes hard", "prototypes epoch".
+    rate), temperature (softened), ensemble (of all experts), cutmix (an expert's label for each CutMix view, in place of n), or
+    of prototypes: "prototypes hard", "prototypes epoch".
     """
 
     name: str
@@ -43,8 +44,9 @@ class Outcome:
     """Tidy tables, one row for each draw, budget and arm; accuracies in % of the test images of all classes.
 
     `labellers`: arm, kind, expert_lr, epoch, temperature, lr (chosen), validation, test, entropy (nats, mean), argmax_error
-    (% of images), images (fingerprint). `structure`, `swap`, `top`, `zero`: as `lib.distillation.structure` says. `learned`,
-    `nearness`: as `Comparison` says; empty if they were left out. `comparisons`: learned labels of each draw, for figures.
+    (% of images), images (fingerprint, or "prototypes", "cutmix"). `structure`, `swap`, `top`, `zero`, `selection`: as
+    `lib.distillation.structure` says. `learned`, `nearness`: as `Comparison` says. What was left out is empty.
+    `comparisons`: learned labels of each draw, for figures.
     """
 
     labellers: pd.DataFrame
@@ -52,6 +54,7 @@ class Outcome:
     swap: pd.DataFrame
     top: pd.DataFrame
     zero: pd.DataFrame
+    selection: pd.DataFrame
     learned: pd.DataFrame
     nearness: pd.DataFrame
     comparisons: tuple[Comparison, ...]
@@ -95,14 +98,18 @@ def joined(outcomes: Iterable[Outcome]) -> Outcome:
 
 def label_table(task: Task, budget: Budget, setup: Setup, seeds: Seeds) -> pd.DataFrame:
     """Students of one budget under every labeller: the columns of `Outcome.labellers` but draw and ipc."""
-    truth = task.y_train[budget.rows.to(task.y_train.device)].cpu()
-    pictures = {fingerprint(budget.rows): (task.x_train[budget.rows.to(task.x_train.device)], labellers(budget, truth, setup))}
+    truth = truth_of(task, budget.rows)
+    pictures = {fingerprint(budget.rows): (images_of(task, budget.rows), labellers(budget, truth, setup))}
     if budget.prototypes is not None:
         pictures["prototypes"] = (budget.prototypes.to(task.x_train), prototype_labellers(budget, truth, setup))
+    if budget.mixed_logits is not None:
+        views = views_of(task, budget.rows, setup, seeds)
+        pictures["cutmix"] = (views, _by_epoch("cutmix", budget.mixed_logits, setup, setup.main_lr))
     tables = []
     for images, (x, ways) in pictures.items():
         trained = tuned(task, x, [Arm(way.name, way.q) for way in ways], setup, seeds.child("students")).table(task)
-        tables.append(trained.merge(pd.DataFrame([_facts(way, truth) for way in ways]), on="arm").assign(images=images))
+        facts = pd.DataFrame([_facts(way, truth.repeat(len(x) // len(truth))) for way in ways])
+        tables.append(trained.merge(facts, on="arm").assign(images=images))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -136,10 +143,12 @@ def chosen(table: pd.DataFrame, kind: str = "epoch") -> pd.DataFrame:
     return rows.loc[rows.groupby(["draw", "ipc"])["validation"].idxmax()].reset_index(drop=True)
 
 
-def _by_epoch(kind: str, logits: Logits, setup: Setup, lr: float, temperature: float = 1.0) -> list[Labeller]:
+def _by_epoch(
+    kind: str, logits: Float[Tensor, "epochs n C"], setup: Setup, lr: float, temperature: float = 1.0
+) -> list[Labeller]:
     """A labeller for each stored epoch."""
     detail = {"rate": f", expert rate {lr:g}", "temperature": f", T = {temperature:g}"}.get(kind, "")
-    word = kind if kind in ("ensemble", "prototypes epoch") else "epoch"
+    word = kind if kind in ("ensemble", "prototypes epoch", "cutmix") else "epoch"
     return [
         Labeller(f"{word} {epoch}{detail}", kind, soften(z, temperature), lr, epoch, temperature)
         for epoch, z in zip(setup.epochs, logits, strict=True)

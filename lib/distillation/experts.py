@@ -7,12 +7,15 @@ from itertools import pairwise
 import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from lib.distillation.fitting import fit, tenths
 from lib.distillation.task import Task
 from lib.nets import Net, Params
 from lib.population import Augment, Hyperparameters, Population, Progress, evaluate, predict, stack
 from lib.seeds import Seeds
+
+ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,21 @@ class Experts:
         Errors: ValueError as in `after`; as `lib.population.predict` for no rows.
         """
         return predict(self.net, self.after(epoch), x).double()
+
+    def losses(self, epoch: int, x: Shaped[Tensor, "n ..."], y: Int64[Tensor, "n"]) -> Float[Tensor, "E n"]:
+        """Cross-entropy -ln p_y of every expert on each row, in nats, float64. Errors as in `logits`."""
+        parts = []
+        for rows in torch.arange(len(x)).split(ROWS_AT_ONCE):
+            z = self.logits(epoch, x[rows.to(x.device)])
+            parts.append(cross_entropy(z.mT, y[rows.to(y.device)].expand(len(z), -1), reduction="none"))
+        return torch.cat(parts, dim=1)
+
+    def only(self, i: int) -> "Experts":
+        """Expert i alone, E = 1. ValueError for one that there is not."""
+        if i not in range(count := self.accuracy.shape[1]):
+            raise ValueError(f"i: got {i}, allowed are 0 to {count - 1}, the experts")
+        alone = {epoch: {name: value[i : i + 1] for name, value in params.items()} for epoch, params in self.snapshots.items()}
+        return Experts(self.net, alone, self.accuracy[:, i : i + 1])
 
     def accuracy_on(self, x: Shaped[Tensor, "n ..."], y: Int64[Tensor, "n"]) -> Float[Tensor, "epochs E"]:
         """Accuracy after every stored epoch in % of these rows."""

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from lib.distillation.experts import Experts, train_experts
 from lib.distillation.labels import ensemble
+from lib.distillation.mixing import cutmix_views
 from lib.distillation.pool import load_task, nested_draw
+from lib.distillation.selection import Selection, check_bins, draw_from_bins
 from lib.distillation.setup import Setup
 from lib.distillation.task import Task
 from lib.population import Progress
@@ -33,7 +35,9 @@ class Budget:
     `rows`: n = ipc C row numbers of the training part, grouped by class. `own`: expert rate -> logits of the draw's own expert.
     `together`: mean logits of all experts at the main rate. `each`: those of every expert at the main rate, at the budget where
     labels are learned. `prototypes`: centres of `ipc` clusters of each class, in place of random images; `prototype_logits`:
-    the own expert's for them; None if they were left out.
+    the own expert's for them; None if they were left out. `mixed_logits`: the own expert's for the CutMix views that
+    `views_of` makes again; None if they were left out. `selection`: images by difficulty, at the last of structure_ipcs, else
+    None.
     """
 
     ipc: int
@@ -43,6 +47,8 @@ class Budget:
     each: Float[Tensor, "epochs E n C"] | None
     prototypes: Shaped[Tensor, "n *row"] | None
     prototype_logits: Logits | None
+    mixed_logits: Float[Tensor, "epochs v C"] | None
+    selection: Selection | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +79,31 @@ def prepare(setup: Setup, seeds: Seeds, progress: Progress | None = None) -> Pre
     task = load_task(setup.task, train_size=setup.train_size or None, device=torch.device(setup.device))
     nodes = [seeds.child("draw", d) for d in range(setup.draws)]
     rows = [nested_draw(task.y_train.cpu(), setup.ipcs, node.child("images")) for node in nodes]
+    if setup.bins:
+        check_bins(task.y_train.cpu(), setup.bins, setup.structure_ipcs[-1])  # before the experts take their time
     experts = {lr: _experts(setup, task, lr, seeds.child("experts"), progress) for lr in setup.expert_lrs}
     subjects = _subjects(task, experts[setup.main_lr], setup.subjects)
     centres = {ipc: class_centres(task, ipc, seeds.child("prototypes", ipc)) for ipc in setup.ipcs if setup.prototypes}
     draws = []
     for d in range(setup.draws):
-        budgets = tuple(_budget(setup, task, experts, d, rows[d][ipc], centres.get(ipc)) for ipc in setup.ipcs)
+        budgets = tuple(_budget(setup, task, experts, d, rows[d][ipc], centres.get(ipc), nodes[d]) for ipc in setup.ipcs)
         draws.append(Draw(d, budgets, subjects))
     return Prepared(task, experts, _table(task, experts), tuple(draws))
+
+
+def images_of(task: Task, rows: Int64[Tensor, "n"]) -> Shaped[Tensor, "n *row"]:
+    """These rows of the training part."""
+    return task.x_train[rows.to(task.x_train.device)]
+
+
+def truth_of(task: Task, rows: Int64[Tensor, "n"]) -> Int64[Tensor, "n"]:
+    """Their classes."""
+    return task.y_train[rows.to(task.y_train.device)].cpu()
+
+
+def views_of(task: Task, rows: Int64[Tensor, "n"], setup: Setup, seeds: Seeds) -> Shaped[Tensor, "v *row"]:
+    """CutMix views of a draw's images at one budget, the same whenever asked; `seeds`: the draw's."""
+    return cutmix_views(images_of(task, rows), task.channels, setup.views, seeds.child("views", len(rows) // task.classes))
 
 
 def class_centres(task: Task, ipc: int, seeds: Seeds) -> Shaped[Tensor, "n *row"]:
@@ -116,16 +139,30 @@ def _subjects(task: Task, experts: Experts, count: int) -> tuple[int, ...]:
     return tuple(accuracy.cpu().argsort(stable=True)[places].tolist())
 
 
-def _budget(setup: Setup, task: Task, experts: Mapping[float, Experts], d: int, rows: Tensor, centres: Tensor | None) -> Budget:
-    ipc, x = len(rows) // task.classes, task.x_train[rows.to(task.x_train.device)]
+def _budget(
+    setup: Setup, task: Task, experts: Mapping[float, Experts], d: int, rows: Tensor, centres: Tensor | None, seeds: Seeds
+) -> Budget:
+    ipc, x, mine = len(rows) // task.classes, images_of(task, rows), experts[setup.main_lr].only(d)
     found = {lr: _logits(each, x) for lr, each in experts.items()}
     main = found[setup.main_lr]
     together = torch.stack([ensemble(z) for z in main]).float()
     own = {lr: z[:, d].clone() for lr, z in found.items()}  # not a view, which would carry all experts along
     prototypes = None if centres is None else centres.cpu()
-    prototype_logits = None if centres is None else _logits(experts[setup.main_lr], centres)[:, d].clone()
+    prototype_logits = None if centres is None else _logits(mine, centres)[:, 0]
+    mixed_logits = _logits(mine, views_of(task, rows, setup, seeds))[:, 0] if setup.views else None
     learning = setup.learned_steps and ipc == setup.structure_ipcs[0]
-    return Budget(ipc, rows, own, together, main if learning else None, prototypes, prototype_logits)
+    choosing = setup.bins and ipc == setup.structure_ipcs[-1]
+    selection = _selection(task, mine, setup.bins, ipc, seeds.child("selection")) if choosing else None
+    return Budget(
+        ipc, rows, own, together, main if learning else None, prototypes, prototype_logits, mixed_logits, selection
+    )  # fmt: skip
+
+
+def _selection(task: Task, expert: Experts, bins: int, ipc: int, seeds: Seeds) -> Selection:
+    """Images by their cross-entropy under one expert after its last epoch, which has learned from these very images."""
+    losses = expert.losses(expert.epochs[-1], task.x_train, task.y_train)[0].cpu()
+    rows = draw_from_bins(losses, task.y_train.cpu(), bins, ipc, seeds)
+    return Selection(rows, _logits(expert, images_of(task, rows.flatten()))[:, 0])
 
 
 def _logits(experts: Experts, x: Tensor) -> Float[Tensor, "epochs E n C"]:

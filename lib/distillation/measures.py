@@ -12,7 +12,7 @@ from scipy.stats import spearmanr, t
 from lib.distillation.experiment import Outcome, chosen
 from lib.distillation.scaling import Storage, data_multiplier, storage
 from lib.distillation.setup import Setup
-from lib.distillation.structure import CONTROL
+from lib.distillation.structure import CONTROL, RANDOM
 
 LEVEL = 0.95
 Numbers = dict[str, list[float]]
@@ -22,6 +22,7 @@ def measurements(outcome: Outcome, experts: pd.DataFrame, setup: Setup) -> Numbe
     """All numbers, by name; `experts`: the table of `Prepared`. What the setup left out is missing."""
     found = budget_measurements(outcome, experts, setup) | epoch_measurements(outcome, setup)
     found |= structure_measurements(outcome, setup) | zero_measurements(outcome, setup)
+    found |= selection_measurements(outcome) if len(outcome.selection) else {}
     return found | (learned_measurements(outcome) if len(outcome.learned) else {})
 
 
@@ -30,8 +31,9 @@ def budget_measurements(outcome: Outcome, experts: pd.DataFrame, setup: Setup) -
 
     `student-expert`: soft student less the expert that made its labels, the largest over budgets. `full`: the expert's after its
     last epoch. `gap/...`: full less the student, at the smallest and at the largest budget. `multiplier/ipc`: hard-labelled data
-    with the same accuracy over the data used, whose bounds `multipliers` tells. Draws share the ensemble and the prototypes, so
-    that intervals of `ensemble-soft` and `prototypes...` are over images, single experts and students alone.
+    with the same accuracy over the data used, whose bounds `multipliers` tells. `cutmix-soft/...`: a label for each CutMix view
+    less one soft label, and its `growth`, at the largest budget less at the smallest. Draws share the ensemble and the
+    prototypes, so that intervals of `ensemble-soft` and `prototypes...` are over images, single experts and students alone.
     """
     first, last = setup.ipcs[0], setup.ipcs[-1]
     soft, hard = (_by_budget(chosen(outcome.labellers, kind)) for kind in ("epoch", "hard"))
@@ -41,6 +43,10 @@ def budget_measurements(outcome: Outcome, experts: pd.DataFrame, setup: Setup) -
     prototypes = ("prototypes epoch", "prototypes hard") if setup.prototypes else ()
     for kind in ("ensemble", *prototypes):
         found[f"{kind.replace(' ', '_')}-soft"] = _by_budget(chosen(outcome.labellers, kind))[first] - soft[first]
+    if setup.views:
+        mixed = _by_budget(chosen(outcome.labellers, "cutmix")) - soft
+        found |= {f"cutmix-soft/{ipc}": mixed[ipc] for ipc in setup.ipcs}
+        found |= {"cutmix-soft/smallest": mixed[first], "cutmix-soft/growth": mixed[last] - mixed[first]}
     found |= {"gap/soft_smallest": full - soft[first], "gap/soft_largest": full - soft[last]}
     found |= {"gap/hard_smallest": full - hard[first], "gap/hard_largest": full - hard[last]}
     found["student-expert"] = _over_expert(outcome, experts, setup).max(axis=1)
@@ -114,6 +120,21 @@ def zero_measurements(outcome: Outcome, setup: Setup) -> Numbers:
     return _lists(found)
 
 
+def selection_measurements(outcome: Outcome) -> Numbers:
+    """Accuracy of students of the easiest and of the hardest bin of images, less that of random images and of each other.
+
+    In points, each with `/soft` and `/hard` labels. `selection/repair`: how much less soft labels lose from easiest to hardest.
+    """
+    found = {}
+    for labels, rows in outcome.selection.groupby("labels"):
+        tests = rows.pivot(index="draw", columns="bin", values="test")
+        ends = {"easiest": tests[0], "hardest": tests[tests.columns.max()]}
+        found |= {f"selection/{end}-random/{labels}": values - tests[RANDOM] for end, values in ends.items()}
+        found[f"selection/easiest-hardest/{labels}"] = ends["easiest"] - ends["hardest"]
+    found["selection/repair"] = found["selection/easiest-hardest/hard"] - found["selection/easiest-hardest/soft"]
+    return _lists(found)
+
+
 def learned_measurements(outcome: Outcome) -> Numbers:
     """Learned labels against others, at the smallest of structure_ipcs: gains in points, and whom they resemble, in nats.
 
@@ -149,16 +170,16 @@ def worth(rows: pd.DataFrame, hard: pd.DataFrame) -> pd.DataFrame:
 def storage_table(setup: Setup, classes: int, pixels: int) -> pd.DataFrame:
     """ipc, labels, pixel_numbers, label_numbers: of hard, top-2 and soft labels, and of a soft label for each view of an image.
 
-    Students here see so many views; labels of each one's own augmented view are what CutMix stores.
+    Without CutMix views in the setup, as many as students see images in their steps.
     """
     rows = []
     for ipc in setup.ipcs:
-        views = max(1, round(setup.steps * min(setup.batch_size, ipc * classes) / (ipc * classes)))
+        seen = max(1, round(setup.steps * min(setup.batch_size, ipc * classes) / (ipc * classes)))
         kinds: dict[str, Storage] = {
             "hard": storage(ipc, classes, pixels, per_label=1),
             "top 2": storage(ipc, classes, pixels, per_label=4),
             "soft": storage(ipc, classes, pixels),
-            "soft, each view": storage(ipc, classes, pixels, epochs=views),
+            "soft, each view": storage(ipc, classes, pixels, epochs=setup.views or seen),
         }
         rows += [(ipc, name, found.pixels, found.labels) for name, found in kinds.items()]
     return pd.DataFrame(rows, columns=["ipc", "labels", "pixel_numbers", "label_numbers"])

@@ -36,6 +36,8 @@ class Setup:
     ResNet's first stage. `augmentation`, `optimiser`: of students, whose rate falls as `train_students` says.
     `expert_augmentation`, `expert_momentum`, `expert_weight_decay`: the same of experts, whose rate falls to a tenth after every
     `expert_decay_every` epochs, 0 keeps it. `prototypes`: whether students of prototypes are trained as well.
+    `views`: CutMix views of each image, made once, each with a label of its own, 0 leaves them out. `bins`: of images by their
+    difficulty, at the last of structure_ipcs, 0 leaves them out.
     Errors: ValueError naming the first field that does not fit the others.
     """
 
@@ -69,6 +71,8 @@ class Setup:
     expert_weight_decay: float = 0.0
     expert_decay_every: int = 0
     prototypes: bool = True
+    views: int = 0
+    bins: int = 0
 
     def __post_init__(self) -> None:
         check_task(self.task)

@@ -1,10 +1,11 @@
 """What in soft labels teaches: the same labels, taken apart in controlled ways, and students of what is left."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from lib.distillation.labels import (
     top_k,
     without_images,
 )
-from lib.distillation.lessons import Budget
+from lib.distillation.lessons import Budget, images_of, truth_of
 from lib.distillation.pool import Task
 from lib.distillation.setup import Setup
 from lib.distillation.students import Arm
@@ -29,6 +30,7 @@ from lib.distillation.tuning import tuned
 from lib.seeds import Seeds
 
 CONTROL = "control"
+RANDOM = -1  # in place of a bin: images drawn from all of them
 MOST_RANKS = 12
 
 
@@ -54,8 +56,8 @@ class Lesson:
         """The labels of the setup's epoch, or of the epoch whose student is best on validation at this budget."""
         mine = labellers[labellers["kind"] == "epoch"]
         epoch = setup.structure_epoch or int(mine.loc[mine["validation"].idxmax(), "epoch"])
-        q, rows = own_labels(budget, setup, epoch), budget.rows.to(task.x_train.device)
-        return cls(task, setup, budget, seeds, labellers, epoch, task.x_train[rows], task.y_train[rows].cpu(), q)
+        q, truth = own_labels(budget, setup, epoch), truth_of(task, budget.rows)
+        return cls(task, setup, budget, seeds, labellers, epoch, images_of(task, budget.rows), truth, q)
 
     def taught(self, arms: dict[str, Float[Tensor, "n C"]]) -> pd.DataFrame:
         """arm, lr (chosen on validation), validation, test: of a student of each way of labelling the images."""
@@ -85,12 +87,14 @@ def own_labels(budget: Budget, setup: Setup, epoch: int) -> Float[Tensor, "n C"]
 
 
 def structure_tables(lesson: Lesson, subjects: Sequence[int]) -> dict[str, pd.DataFrame]:
-    """`top` at every budget, with more epochs at the setup's structure_ipcs; the others there only, else empty tables."""
-    if lesson.budget.ipc not in lesson.setup.structure_ipcs:
-        empty = {name: pd.DataFrame() for name in ("structure", "swap", "zero")}
-        return empty | {"top": top_table(lesson)}
-    parts = {"structure": structure_table(lesson), "swap": swap_table(lesson)}
-    return parts | {"top": top_table(lesson), "zero": zero_table(lesson, subjects)}
+    """`top` at every budget, with more epochs at the setup's structure_ipcs; the others there only, else empty tables.
+
+    `selection` at the last of them, if it was not left out.
+    """
+    found = {name: pd.DataFrame() for name in ("structure", "swap", "zero", "selection")} | {"top": top_table(lesson)}
+    if lesson.budget.ipc in lesson.setup.structure_ipcs:
+        found |= {"structure": structure_table(lesson), "swap": swap_table(lesson), "zero": zero_table(lesson, subjects)}
+    return found | ({} if lesson.budget.selection is None else {"selection": selection_table(lesson)})
 
 
 def structure_table(lesson: Lesson) -> pd.DataFrame:
@@ -155,6 +159,25 @@ def zero_table(lesson: Lesson, subjects: Sequence[int]) -> pd.DataFrame:
         rows.append((s, CONTROL, found[CONTROL]))
         rows += [(s, name, found[f"{name} {s}"]) for name in ("no image", "no label", "hard without image")]
     return pd.DataFrame(rows, columns=["subject", "arm", "test"]).assign(epoch=lesson.epoch)
+
+
+def selection_table(lesson: Lesson) -> pd.DataFrame:
+    """bin, labels (soft, hard), test: of as many images from each bin of difficulty, bin 0 the easiest, and RANDOM ones.
+
+    Soft labels are the own expert's after the lesson's epoch for all; starts, steps and batches are those of the random images.
+    """
+    task, setup, chosen = lesson.task, lesson.setup, lesson.budget.selection
+    bins, n = chosen.rows.shape
+    rows, places = chosen.rows.flatten(), torch.arange(bins * n).view(bins, n)
+    soft = soften(chosen.logits[setup.epochs.index(lesson.epoch)])
+    ways = {"soft": soft, "hard": hard(truth_of(task, rows), task.classes)}
+    keys = [(b, name) for name in ways for b in range(bins)]
+    arms = [Arm(f"{name} {b}", ways[name], places[b]) for b, name in keys]
+    alike = replace(setup, batch_size=min(setup.batch_size, n))
+    tests = tuned(task, images_of(task, rows), arms, alike, lesson.seeds.child("students")).table(task)["test"]
+    found = [(*key, test) for key, test in zip(keys, tests, strict=True)]
+    found += [(RANDOM, name, lesson.known(kind)["test"]) for name, kind in (("soft", "epoch"), ("hard", "hard"))]
+    return pd.DataFrame(found, columns=["bin", "labels", "test"]).assign(epoch=lesson.epoch)
 
 
 def _table(found: dict, key: str, epoch: int) -> pd.DataFrame:

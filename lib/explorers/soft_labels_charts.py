@@ -41,7 +41,7 @@ def bought_svg(scene: Scene, shown: Frame) -> str:
     title = f"they buy {point.accuracy:.1f} % at {per_class(point.at)}"
     title = f"Before swap and cut {title}" if is_changed(scene, shown.state) else title.capitalize()
     panel = Panel(
-        title, f"{nearest_text(shown)}; {point.low:.1f} to {point.high:.1f} %",
+        title, nearest_text(shown) + (f"; {point.low:.1f} to {point.high:.1f} %" if point.known else "; one draw, no interval"),
         [f"{ipc:g}" for ipc in budgets], [(spot - spots[0]) / width for spot in spots],
         span((point for curve in everything for point in curve), [max(scene.expert_accuracy)]),
     )  # fmt: skip
@@ -130,7 +130,7 @@ def zero_svg(scene: Scene, shown: Frame, found: Nearest) -> str:
     scale = (RIGHT - 150) / 100
     for i, point in enumerate(found.curve):
         y, colour = 46 + ROW * i, HARD if "hard" in str(point.at) else ARMS[i % len(ARMS)]
-        low, high = (150 + scale * min(max(end, 0), 100) for end in (point.low, point.high))
+        low, high = (150 + scale * min(max(end, 0), 100) for end in point.ends)
         parts += [
             text(142, y + 14, str(point.at), "sl-name", "end"),
             f'<rect x="150" y="{y + 2}" width="{scale * point.accuracy:.1f}" height="{ROW - 8}" fill="{colour}" rx="2"/>',

@@ -14,12 +14,22 @@ BOUNDS = {"ipc": (1, math.inf), "epoch": (0, math.inf), "temperature": (1e-6, ma
 
 @dataclass(frozen=True)
 class Point:
-    """A measured accuracy in % with its interval. `at`: the budget, the rank k, or the name of the arm."""
+    """A measured accuracy in % with its interval (NaN of a single draw). `at`: the budget, the rank k, or the name of the arm."""
 
     at: Any
     accuracy: float
     low: float
     high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Of the interval, or the accuracy itself where there is none."""
+        return (self.low, self.high) if self.known else (self.accuracy, self.accuracy)
 
 
 Curve = tuple[Point, ...]
@@ -60,13 +70,12 @@ def _check(name: str, frame: pd.DataFrame, keys: list[str], bounds: Mapping[str,
     wanted = [*keys, *INTERVAL]
     if frame.empty or not set(wanted) <= set(frame.columns):
         raise ValueError(f"{name}: got {len(frame)} rows of {list(frame.columns)}, allowed are one or more rows of {wanted}")
-    accuracy, low, high = values = frame[list(INTERVAL)].to_numpy(dtype=float).T
-    if not (np.isfinite(values).all() and (accuracy >= 0).all() and (accuracy <= 100).all()):
-        raise ValueError(
-            f"{name}: got accuracies {accuracy.min():g} to {accuracy.max():g}, allowed are 0 to 100 % with intervals"
-        )
-    if not ((low <= accuracy) & (accuracy <= high)).all():
-        raise ValueError(f"{name}: got an accuracy outside its interval, allowed are low <= accuracy <= high")
+    accuracy, low, high = frame[list(INTERVAL)].to_numpy(dtype=float).T
+    if not ((accuracy >= 0) & (accuracy <= 100)).all():
+        raise ValueError(f"{name}: got accuracies {accuracy.min():g} to {accuracy.max():g}, allowed are 0 to 100 %")
+    inside = np.isfinite([low, high]).all(0) & (low <= accuracy) & (accuracy <= high)
+    if not (inside | np.isnan([low, high]).all(0)).all():
+        raise ValueError(f"{name}: got an accuracy outside its interval, allowed are low <= accuracy <= high, or NaN for both")
     if (again := frame.duplicated(keys)).any():
         raise ValueError(f"{name}: got two rows of {frame[again][keys].iloc[0].to_dict()}, allowed is one")
     for column, (least, most) in bounds.items():

@@ -60,7 +60,7 @@ class Panel:
     def curve(self, at: Sequence[float], points: Sequence[Point], colour: str, name: str, dash: str = "none") -> None:
         """Measured points on a line, their intervals as a band (as a bar where there is one alone)."""
         pairs = list(zip(at, points, strict=True))
-        band = [(x, each.high) for x, each in pairs] + [(x, each.low) for x, each in reversed(pairs)]
+        band = [(x, each.ends[1]) for x, each in pairs] + [(x, each.ends[0]) for x, each in reversed(pairs)]
         edge = f'stroke="{colour}" stroke-opacity="0.35"' if len(pairs) == 1 else ""
         self.parts.append(f'<polygon points="{self._path(band)}" fill="{colour}" fill-opacity="0.13" {edge}/>')
         self.line(at, points, colour, dash=dash)
@@ -105,8 +105,8 @@ def text(x: float, y: float, words: str, kind: str, anchor: str = "start", colou
 
 
 def said(point: Point) -> str:
-    """An accuracy with its interval."""
-    return f"{point.accuracy:.1f} % ({point.low:.1f} to {point.high:.1f})"
+    """An accuracy with its interval, if it has one."""
+    return f"{point.accuracy:.1f} %" + (f" ({point.low:.1f} to {point.high:.1f})" if point.known else "")
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -117,6 +117,6 @@ def ticks(low: float, high: float) -> list[float]:
 
 def span(points: Iterable[Point], more: Iterable[float] = ()) -> tuple[float, float]:
     """Multiples of 10 around all intervals, within 0 to 100."""
-    ends = [end for each in points for end in (each.low, each.high)] + list(more)
+    ends = [end for each in points for end in each.ends] + list(more)
     low, high = min(max(10 * math.floor(min(ends) / 10), 0), 90), min(10 * math.ceil(max(ends) / 10), 100)
     return low, max(high, low + 10)

@@ -16,6 +16,7 @@ from lib.distillation.experiment import chosen, joined, labellers, prototype_lab
 from lib.distillation.labels import (
     ensemble,
     entropy,
+    hard,
     jensen_shannon,
     mean_rest,
     remove_label,
@@ -27,11 +28,12 @@ from lib.distillation.labels import (
     top_k,
 )
 from lib.distillation.learning import compare_learned, nearness
-from lib.distillation.lessons import class_centres, prepare
+from lib.distillation.lessons import class_centres, prepare, views_of
 from lib.distillation.measures import measurements, storage_table
 from lib.distillation.pool import fingerprint
+from lib.distillation.selection import difficulty_bins
 from lib.distillation.setup import Setup
-from lib.distillation.structure import CONTROL, Lesson, own_labels, swap_ranks
+from lib.distillation.structure import CONTROL, RANDOM, Lesson, own_labels, swap_ranks
 from lib.distillation.students import Arm
 from lib.distillation.tradeoff import envelope_table, label_arms, scaling_curves
 from lib.distillation.tuning import tuned
@@ -43,9 +45,9 @@ PARAMS = {
     "task": "digits", "train_size": 300, "draws": 2, "ipcs": [1, 3], "epochs": [1, 2, 8], "expert_lrs": [0.05, 0.2],
     "expert_batch": 32, "width": 16, "depth": 1, "temperatures": [2.0], "steps": 40, "batch_size": 64, "lrs": [0.05, 0.3],
     "momentum": 0.9, "weight_decay": 5e-4, "structure_ipcs": [1, 3], "structure_epoch": 0, "top_ks": [0, 2, 10], "subjects": 2,
-    "learned_steps": 2, "members_at_once": 64, "device": "cpu",
+    "learned_steps": 2, "bins": 3, "members_at_once": 64, "device": "cpu",
 }  # fmt: skip
-FRAMES = ("labellers", "structure", "swap", "top", "zero", "learned", "nearness")
+FRAMES = ("labellers", "structure", "swap", "top", "zero", "selection", "learned", "nearness")
 
 
 def small(**changes):
@@ -60,6 +62,14 @@ def prepared():
 @pytest.fixture(scope="module")
 def outcome(prepared):
     return run_experiment(small(), prepared.draws, SEEDS)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Setup with CutMix, what was prepared, and draw 1."""
+    setup = small(views=3, learned_steps=0)
+    found = prepare(setup, SEEDS)
+    return setup, found, run_draw(found.draws[1], setup, SEEDS)
 
 
 @pytest.fixture
@@ -140,6 +150,7 @@ class TestPrepared:
     def test_a_draw_travels_light(self, prepared):
         setup, size = small(), len(pickle.dumps(prepared.draws[1]))
         numbers = sum((len(setup.expert_lrs) + 2) * len(setup.epochs) * 10 * n + n * 64 for n in (10, 30))
+        numbers += (len(setup.epochs) * 10 + 2) * setup.bins * 30
         assert size < 4 * numbers + 4 * len(setup.epochs) * 2 * 10 * 10 + 20_000
 
     def test_table_has_every_expert(self, prepared):
@@ -148,6 +159,24 @@ class TestPrepared:
         right = (prepared.experts[0.2].logits(8, x)[1].argmax(1) == y).double().mean().item()
         row = prepared.table.query("draw == 1 and expert_lr == 0.2 and epoch == 8")
         assert row["test"].item() == pytest.approx(100 * right)
+
+    def test_images_are_chosen_by_the_own_experts_last_losses(self, prepared):
+        task, truth = prepared.task, torch.arange(10).repeat_interleave(3)
+        for d, draw in enumerate(prepared.draws):
+            assert draw.budgets[0].selection is None
+            chosen_rows = draw.budgets[1].selection.rows
+            z = prepared.experts[0.2].logits(8, task.x_train)[d]
+            losses = torch.nn.functional.cross_entropy(z, task.y_train, reduction="none")
+            bins = difficulty_bins(losses, task.y_train, 3)
+            for rows, allowed in zip(chosen_rows, bins, strict=True):
+                assert set(rows.tolist()) <= set(allowed.tolist())
+                assert torch.equal(task.y_train[rows], truth)
+            expected = prepared.experts[0.2].logits(2, task.x_train[chosen_rows.flatten()])[d]
+            torch.testing.assert_close(draw.budgets[1].selection.logits[1].double(), expected, atol=1e-5, rtol=1e-5)
+
+    def test_too_many_bins_are_refused_before_any_training(self):
+        with pytest.raises(ValueError, match=r"bins: got 60, allowed with 3 of each class out of a bin are 1 to \d+"):
+            prepare(small(bins=60, expert_lrs=[1e30]), SEEDS)
 
     def test_one_centre_a_class_is_the_class_mean(self, prepared):
         task = prepared.task
@@ -184,6 +213,37 @@ class TestLabellers:
         expected = soften(prepared.experts[0.2].logits(8, budget.prototypes)[1])
         torch.testing.assert_close(soft[-1].q, expected, atol=1e-6, rtol=1e-6)
 
+    def test_each_cutmix_view_has_the_own_experts_label(self, prepared, mixed):
+        setup, found, _ = mixed
+        budget, own = found.draws[1].budgets[1], SEEDS.child("draw", 1)
+        views = views_of(found.task, budget.rows, setup, own)
+        assert len(views) == 3 * len(budget.rows)
+        torch.testing.assert_close(
+            budget.mixed_logits[-1].double(), prepared.experts[0.2].logits(8, views)[1], atol=1e-5, rtol=1e-5
+        )
+        assert not torch.equal(views, views_of(found.task, budget.rows, setup, SEEDS.child("draw", 0)))
+
+    def test_cutmix_students_learn_from_views_and_leave_all_else_alone(self, outcome, mixed):
+        setup, found, tables = mixed
+        again = tables.labellers.query("kind == 'cutmix'")
+        assert again.groupby("ipc")["epoch"].apply(list).tolist() == [[1, 2, 8]] * 2
+        assert (again["images"] == "cutmix").all()
+        rest = tables.labellers.query("kind != 'cutmix'").reset_index(drop=True)
+        pd.testing.assert_frame_equal(rest, outcome.labellers.query("draw == 1").reset_index(drop=True))
+        budget, own = found.draws[1].budgets[0], SEEDS.child("draw", 1)
+        views, q = views_of(found.task, budget.rows, setup, own), soften(budget.mixed_logits[2])
+        alone = tuned(found.task, views, [Arm("alone", q)], setup, own.child("students")).table(found.task).iloc[0]
+        row = again.query("ipc == 1 and epoch == 8").iloc[0]
+        assert row["test"] == pytest.approx(alone["test"], abs=1)
+        assert row["entropy"] == pytest.approx(entropy(q).mean().item())
+        truth = found.task.y_train[budget.rows].repeat(3)
+        assert row["argmax_error"] == pytest.approx(100 * (q.argmax(1) != truth).double().mean().item())
+
+    def test_cutmix_has_a_curve(self, prepared, mixed):
+        lines = drawing.draw_budgets(mixed[2], prepared.table).axes[0].lines
+        assert "CutMix, a label for each view" in [line.get_label() for line in lines]
+        plt.close("all")
+
 
 class TestExperiment:
     def test_one_row_for_each_draw_budget_and_arm(self, outcome):
@@ -192,6 +252,8 @@ class TestExperiment:
         assert outcome.swap.groupby(["draw", "ipc"])["k"].apply(list).tolist() == [list(range(10))] * 4
         assert outcome.top.groupby(["draw", "ipc", "epoch"])["k"].apply(list).tolist() == [[0, 2, 10]] * (4 * 3)
         assert outcome.zero.groupby(["draw", "ipc"]).size().tolist() == [2 * 4] * 4
+        assert outcome.selection.groupby(["draw", "ipc", "labels"])["bin"].apply(list).tolist() == [[0, 1, 2, RANDOM]] * 4
+        assert set(outcome.selection["ipc"]) == {3}
         assert outcome.learned.groupby(["draw", "ipc"]).size().tolist() == [4] * 2
         for name in ("labellers", "structure", "swap", "top", "zero", "learned"):
             assert getattr(outcome, name)["test"].between(0, 100).all()
@@ -378,6 +440,19 @@ class TestStructure:
                 assert rows.loc[(epoch, 0), name] == lesson.known("hard")[name]
                 assert rows.loc[(epoch, 10), name] == lesson.known("epoch", epoch)[name]
 
+    def test_bins_are_trained_as_random_images_are(self, lessons, outcome, prepared):
+        """The students of one bin, trained by themselves in place of the random images."""
+        lesson, picked = lessons[1], prepared.draws[0].budgets[1].selection
+        rows = outcome.selection.query("draw == 0").set_index(["labels", "bin"])["test"]
+        q = soften(picked.logits[small().epochs.index(lesson.epoch)]).view(3, 30, 10)
+        for b in range(3):
+            x, arms = prepared.task.x_train[picked.rows[b]], [Arm("soft", q[b]), Arm("hard", hard(lesson.truth, 10))]
+            alone = tuned(prepared.task, x, arms, small(), lesson.seeds.child("students")).table(prepared.task)
+            for name, test in zip(alone["arm"], alone["test"], strict=True):
+                assert rows[name, b] == pytest.approx(test, abs=1)
+        assert rows["soft", RANDOM] == lesson.known("epoch")["test"]
+        assert rows["hard", RANDOM] == lesson.known("hard")["test"]
+
     def test_an_epoch_that_is_not_stored(self, prepared):
         with pytest.raises(ValueError, match="epoch: got 4, stored are 1, 2, 8"):
             own_labels(prepared.draws[0].budgets[0], small(), 4)
@@ -476,6 +551,15 @@ class TestFigures:
         swap = drawing_labels.draw_swap(outcome).axes[0]
         assert [line for line in swap.lines if len(line.get_xdata()) == 9]
         assert [ax.get_title(loc="left") for ax in drawing_labels.draw_structure(outcome).axes] == ["1 per class", "3 per class"]
+
+    def test_selection_shows_bins_beside_random_images(self, outcome, prepared):
+        pictures = prepared.task.pictures(prepared.task.x_train[:6]).unflatten(0, (3, 2))
+        left, right = drawing_labels.draw_selection(outcome, pictures).axes
+        assert left.images[0].get_array().shape == (3 * 8, 2 * 8)
+        means = outcome.selection.query("labels == 'soft'").groupby("bin")["test"].mean()
+        np.testing.assert_allclose(right.containers[0][0].get_ydata().astype(float), means[[0, 1, 2]])
+        levels = [line.get_ydata()[0] for line in right.lines if line.get_linestyle() == "--"]
+        assert levels[0] == pytest.approx(means[RANDOM])
 
     def test_similarity_puts_like_classes_side_by_side(self):
         q = torch.eye(6, dtype=torch.float64) * 0.7

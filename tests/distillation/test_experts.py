@@ -81,6 +81,25 @@ def test_logits_are_each_experts_own_float64_and_the_same_row_by_row(experts, di
     torch.testing.assert_close(logits[:, 7:8], experts.logits(4, x[7:8]), rtol=1e-5, atol=1e-5)
 
 
+def test_losses_are_cross_entropies_of_every_row(experts, digits, monkeypatch):
+    x, y = digits.x_train[:40], digits.y_train[:40]
+    expected = -experts.logits(4, x).log_softmax(-1)[:, torch.arange(40), y]
+    torch.testing.assert_close(experts.losses(4, x, y), expected)
+    monkeypatch.setattr("lib.distillation.experts.ROWS_AT_ONCE", 7)
+    torch.testing.assert_close(experts.losses(4, x, y), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_one_alone_is_that_expert(experts, digits):
+    alone = experts.only(1)
+    assert alone.epochs == experts.epochs
+    assert torch.equal(alone.accuracy, experts.accuracy[:, 1:])
+    x = digits.x_train[:9]
+    torch.testing.assert_close(alone.logits(8, x), experts.logits(8, x)[1:], rtol=1e-5, atol=1e-6)
+    for i in (-1, 2):
+        with pytest.raises(ValueError, match=f"i: got {i}, allowed are 0 to 1, the experts"):
+            experts.only(i)
+
+
 @pytest.mark.parametrize("epoch", [3, 41, -1])
 def test_epochs_that_are_not_stored(experts, digits, epoch):
     with pytest.raises(ValueError, match=f"epoch: got {epoch}, stored are 0, 1, 2, 4, 8, 16, 40"):

@@ -9,11 +9,12 @@ import pytest
 from lib.distillation import measures
 from lib.distillation.experiment import Outcome
 from lib.distillation.setup import Setup
+from lib.distillation.structure import RANDOM
 
 SETUP = Setup(
     task="digits", train_size=300, draws=2, ipcs=(1, 4), epochs=(1, 8), expert_lrs=(0.01, 0.1), expert_batch=32, width=8, depth=1,
     temperatures=(2.0, 4.0), steps=60, batch_size=20, lrs=(0.1,), momentum=0.9, weight_decay=0.0, structure_ipcs=(1, 4),
-    structure_epoch=0, top_ks=(1,), subjects=2, learned_steps=1, members_at_once=8, device="cpu",
+    structure_epoch=0, top_ks=(1,), subjects=2, learned_steps=1, members_at_once=8, device="cpu", views=3,
 )  # fmt: skip
 NAN = float("nan")
 # kind, expert_lr, epoch, temperature: validation and test at budget 1, the same at budget 4, entropy
@@ -29,6 +30,7 @@ LABELLERS = [
     (("rate", 0.01, 8.0, 1.0), (48, 48), (50, 50), 1.4),
     (("ensemble", 0.1, 1.0, 1.0), (53, 53), (56, 55), 1.5),
     (("ensemble", 0.1, 8.0, 1.0), (44, 99), (67, 66), 0.25),
+    (("cutmix", 0.1, 1.0, 1.0), (49, 46), (60, 62), 1.2),
     (("prototypes hard", NAN, NAN, NAN), (70, 70), (80, 80), 0.0),
     (("prototypes epoch", 0.1, 1.0, 1.0), (72, 71), (81, 82), 1.5),
 ]
@@ -61,13 +63,16 @@ def outcome():
     zero = tall("arm", (("control", 60), ("no image", 20), ("no label", 30), ("hard without image", 0)))
     zero = pd.concat([zero.assign(subject=3), zero.assign(subject=5, test=zero["test"] / 2)])
     zero.loc[zero["arm"] == "hard without image", "test"] = 0.0
+    bins = {"soft": {RANDOM: 50, 0: 54, 1: 51, 2: 47}, "hard": {RANDOM: 40, 0: 46, 1: 41, 2: 30}}
+    bins = pd.concat([tall("bin", tests.items()).assign(labels=name) for name, tests in bins.items()])
     learned = pd.DataFrame({"arm": ["hard", "expert", "ensemble", "learned"], "test": [40.0, 50, 53, 56]})
     learned = learned.assign(**{"js hard": 0.1, "js expert": 0.08, "js ensemble": 0.07})
     near = [("learned", 1, 0.10, 0.09), ("learned", 8, 0.05, 0.03), ("shuffled", 1, 0.3, 0.3), ("shuffled", 8, 0.2, 0.195)]
     near = pd.DataFrame(near, columns=["labels", "epoch", "expert", "ensemble"])
     return Outcome(
         labellers(), tall("arm", arms), tall("k", ((0, 50), (1, 4), (2, 38), (9, 49))), tall("k", ((0, 40), (10, 50))), zero,
-        pd.concat([learned.assign(draw=d) for d in DRAW]), pd.concat([near.assign(draw=d) for d in DRAW]), (),
+        bins[bins["ipc"] == 1], pd.concat([learned.assign(draw=d) for d in DRAW]),
+        pd.concat([near.assign(draw=d) for d in DRAW]), (),
     )  # fmt: skip
 
 
@@ -97,6 +102,10 @@ def found(outcome, experts):
         ("soft-hard/1", [10, 10]),
         ("soft-hard/4", [4, 4]),
         ("ensemble-soft", [3, 3]),
+        ("cutmix-soft/1", [-4, -4]),
+        ("cutmix-soft/4", [-2, -2]),
+        ("cutmix-soft/smallest", [-4, -4]),
+        ("cutmix-soft/growth", [2, 2]),
         ("prototypes_hard-soft", [20, 20]),
         ("prototypes_epoch-soft", [21, 21]),
         ("gap/soft_smallest", [40, 39]),
@@ -128,6 +137,13 @@ def found(outcome, experts):
         ("zero/soft", [15, 16.5]),
         ("zero/no_label/4", [11.25, 12.75]),
         ("zero/hard", [0, 0]),
+        ("selection/easiest-random/soft", [4, 4]),
+        ("selection/easiest-random/hard", [6, 6]),
+        ("selection/hardest-random/soft", [-3, -3]),
+        ("selection/hardest-random/hard", [-10, -10]),
+        ("selection/easiest-hardest/soft", [7, 7]),
+        ("selection/easiest-hardest/hard", [16, 16]),
+        ("selection/repair", [9, 9]),
         ("learned-hard", [16, 16]),
         ("learned-expert", [6, 6]),
         ("learned-ensemble", [3, 3]),
@@ -155,11 +171,12 @@ def test_multiplier_interpolates_hard_labels_in_log_budget(outcome, found):
 
 
 def test_what_was_left_out_is_missing(outcome, experts):
-    bare = dataclasses.replace(outcome, learned=pd.DataFrame(), nearness=pd.DataFrame())
-    setup = dataclasses.replace(SETUP, expert_lrs=(0.1,), temperatures=())
+    bare = dataclasses.replace(outcome, learned=pd.DataFrame(), nearness=pd.DataFrame(), selection=pd.DataFrame())
+    setup = dataclasses.replace(SETUP, expert_lrs=(0.1,), temperatures=(), views=0, prototypes=False)
     found = measures.measurements(bare, experts, setup)
     for name in ("learned-hard", "nearer/learned", "best_epoch/other_rate-main", "warm-last", "temperature-soft"):
         assert name not in found
+    assert not [name for name in found if name.startswith(("selection", "cutmix", "prototypes"))]
 
 
 def test_interval_of_known_values():
@@ -177,6 +194,8 @@ def test_storage_counts_pixels_and_labels():
     assert table.loc[(4, "hard")].tolist() == [2560, 40]
     assert table.loc[(4, "top 2")].tolist() == [2560, 160]
     assert table.loc[(4, "soft")].tolist() == [2560, 400]
-    # 60 steps of 20 views make 30 views of each of 40 images; at one image a class a batch is all 10 of them
+    assert table.loc[(4, "soft, each view")].tolist() == [2560, 3 * 400]
+    # Without CutMix, 60 steps of 20 views make 30 views of each of 40 images; at one image a class a batch is all 10 of them.
+    table = measures.storage_table(dataclasses.replace(SETUP, views=0), 10, 64).set_index(["ipc", "labels"])
     assert table.loc[(4, "soft, each view")].tolist() == [2560, 30 * 400]
     assert table.loc[(1, "soft, each view")].tolist() == [640, 60 * 100]

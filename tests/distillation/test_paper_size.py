@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from lib.distillation import drawing, drawing_labels
 from lib.distillation.experiment import run_experiment
 from lib.distillation.known import chosen_table
-from lib.distillation.lessons import prepare
+from lib.distillation.lessons import prepare, views_of
 from lib.distillation.measures import measurements, storage_table
 from lib.distillation.photographs import PHOTOGRAPHS
 from lib.distillation.pool import load_task
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = Seeds(0).child("soft-labels")
 FEWER = {
     "train_size": 0, "draws": 2, "ipcs": [1, 3], "epochs": [1, 2], "expert_batch": 16, "width": 8, "steps": 3, "batch_size": 16,
-    "structure_ipcs": [1], "top_ks": [1, 2], "subjects": 1, "members_at_once": 8, "device": "cpu",
+    "structure_ipcs": [1], "top_ks": [1, 2], "subjects": 1, "views": 2, "bins": 2, "members_at_once": 8, "device": "cpu",
 }  # fmt: skip
 STUDY = find("soft-labels")
 
@@ -118,9 +118,9 @@ class TestFirstSteps:
     def test_every_arm_has_an_accuracy(self, kind, request):
         setup, prepared, found = request.getfixturevalue(kind)
         assert prepared.task.name == setup.task
-        kinds = ["hard", "smoothing", "epoch", "temperature", "ensemble"] + ["rate"] * (len(setup.expert_lrs) > 1)
+        kinds = ["hard", "smoothing", "epoch", "temperature", "ensemble", "cutmix"] + ["rate"] * (len(setup.expert_lrs) > 1)
         assert set(found.labellers["kind"]) == set(kinds)
-        for name in ("labellers", "structure", "swap", "top", "zero"):
+        for name in ("labellers", "structure", "swap", "top", "zero", "selection"):
             table = getattr(found, name)
             assert table["test"].between(0, 100).all(), name
             assert set(table["draw"]) == set(range(setup.draws))
@@ -130,7 +130,15 @@ class TestFirstSteps:
         setup, prepared, found = request.getfixturevalue(kind)
         numbers = measurements(found, prepared.table, setup)
         assert not any(name.startswith(("prototypes", "learned")) for name in numbers)
-        for name in ("soft-hard", "multiplier", "zero/soft", "control-smoothing", "swap/first-last"):
+        for name in (
+            "soft-hard",
+            "multiplier",
+            "zero/soft",
+            "control-smoothing",
+            "swap/first-last",
+            "cutmix-soft/1",
+            "selection/repair",
+        ):
             assert np.isfinite(numbers[name]).all(), name
 
     def test_labels_are_of_unchanged_images_in_evaluation_mode(self, kind, request):
@@ -141,6 +149,9 @@ class TestFirstSteps:
         net, params = setup.network(task), unstack(experts.after(2))[draw]
         alone = torch.cat([net.apply(params, task.x_train[row : row + 1]) for row in budget.rows.tolist()])
         torch.testing.assert_close(budget.own[setup.main_lr][1], alone.detach(), rtol=1e-3, atol=1e-4)
+        views = views_of(task, budget.rows, setup, SEEDS.child("draw", draw))
+        alone = torch.cat([net.apply(params, views[i : i + 1]) for i in range(len(views))])
+        torch.testing.assert_close(budget.mixed_logits[1], alone.detach(), rtol=1e-3, atol=1e-4)
         right = evaluate(net, experts.after(2), task.x_validation, task.y_validation)
         assert experts.accuracy[1].tolist() == pytest.approx((100 * right.double() / len(task.y_validation)).tolist())
 
@@ -227,6 +238,7 @@ class TestSetup:
             "train_size": 100,
             "epochs": [1],
             "augmentation": "dsa",
+            "bins": 5,
         }
         setup = Setup.of(paper() | FEWER | changes | {"draws": 1, "ipcs": [1], "top_ks": [1], "expert_augmentation": "dsa"})
         found = prepare(setup, SEEDS)

@@ -32,7 +32,7 @@ def outcome():
     nothing = [pd.DataFrame()] * 2
     return Outcome(
         pd.DataFrame(labellers, columns=["draw", "ipc", "kind", "epoch", "validation", "test"]), *nothing,
-        pd.DataFrame(top, columns=["draw", "ipc", "epoch", "k", "validation", "test", "chosen"]), *nothing, pd.DataFrame(), (),
+        pd.DataFrame(top, columns=["draw", "ipc", "epoch", "k", "validation", "test", "chosen"]), *nothing, *nothing, (),
     )  # fmt: skip
 
 

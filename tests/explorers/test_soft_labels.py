@@ -211,6 +211,21 @@ def test_scenes_that_cannot_be_are_refused_in_one_line(parts, name, change, word
     assert "\n" not in str(refusal.value)
 
 
+def test_a_study_of_one_draw_is_shown_without_intervals(parts):
+    """Its intervals are NaN, as a sample of one has none."""
+    bare = {name: parts[name].assign(low=math.nan, high=math.nan) for name in ("students", "hard", "swap", "top", "zero")}
+    scene = Scene.of(**{**parts, **bare})
+    for state in (scene.first, replace(scene.first, swap=3), replace(scene.first, top=1)):
+        shown, drawn = method.frame(scene, state), charts(scene, method.frame(scene, state), [])
+        assert set(drawn) == {"buys", "swap", "top", "zero"}
+        assert not [name for name, svg in drawn.items() if "nan" in svg]
+        assert "one draw, no interval" in drawn["buys"]
+        assert not any("nan" in f"{line.value}{line.detail}" for line in method.readouts(scene, shown))
+        fig = draw_still(scene, state)
+        fig.canvas.draw()
+        plt.close(fig)
+
+
 def test_zero_shot_may_be_measured_at_several_budgets(parts):
     zero = pd.concat([parts["zero"].assign(ipc=1), parts["zero"].assign(ipc=5, accuracy=0.0, low=0.0)])
     scene = Scene.of(**{**parts, "zero": zero})

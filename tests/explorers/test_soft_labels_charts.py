@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.explorers.soft_labels_curves import Nearest, Point, away, curves, nearest
-from lib.explorers.soft_labels_panel import LEFT, LOWER, RIGHT, UPPER, Panel, span, ticks
+from lib.explorers.soft_labels_panel import LEFT, LOWER, RIGHT, UPPER, Panel, said, span, ticks
 
 PERCENT = st.floats(0, 100)
 POINTS = st.lists(PERCENT, min_size=1, max_size=8).map(
@@ -32,6 +32,15 @@ def test_curves_ascend_and_are_found_by_their_keys():
     assert curves("top", None, ["ipc"], "k", 10) == {}
 
 
+def test_one_draw_has_numbers_and_no_interval():
+    table = frame([[1, 0, 50.0], [1, 3, 40.0]], ["ipc", "k"]).assign(low=math.nan, high=math.nan)
+    first, second = curves("swap", table, ["ipc"], "k", 10)[1]
+    assert [first.known, second.known] == [False, False]
+    assert (first.accuracy, first.ends, said(second)) == (50, (50, 50), "40.0 %")
+    assert said(Point(1, 50, 48, 52)) == "50.0 % (48.0 to 52.0)"
+    assert span([first, second]) == (40, 50)
+
+
 def test_arms_stay_in_their_order():
     rows = [[3, "no label", 5.0], [3, "control", 60.0], [3, "hard", 0.0]]
     (curve,) = curves("zero", frame(rows, ["subject", "arm"]), ["subject"], "arm", 10).values()
@@ -45,8 +54,9 @@ def test_arms_stay_in_their_order():
         (lambda t: t.iloc[:0], "swap: got 0 rows"),
         (lambda t: t.assign(accuracy=101.0, high=200.0), "swap: got accuracies 101 to 101, allowed are 0 to 100"),
         (lambda t: t.assign(accuracy=-1.0), "swap: got accuracies -1"),
-        (lambda t: t.assign(low=math.nan), "swap: got accuracies .* with intervals"),
-        (lambda t: t.assign(high=math.inf), "swap: got accuracies .* with intervals"),
+        (lambda t: t.assign(accuracy=math.nan), "swap: got accuracies nan"),
+        (lambda t: t.assign(low=math.nan), "swap: got an accuracy outside its interval"),
+        (lambda t: t.assign(high=math.inf), "swap: got an accuracy outside its interval"),
         (lambda t: t.assign(low=99.0), "swap: got an accuracy outside its interval"),
         (lambda t: t.assign(k=3), r"swap: got two rows of \{'ipc': 1, 'k': 3\}, allowed is one"),
         (lambda t: t.assign(k=[0, 11]), "swap: got k 11, allowed are 0 to 10"),

@@ -122,6 +122,7 @@ GATES = {
         "swap/first-last": (10, 100),
         "zero/soft": (0, 100),
         "zero/hard": (-1, 1e-9),
+        "selection/repair": (0, 100),
     },
     "random-scaling": {
         "change/p_success": (0, 1.01),
