@@ -10,6 +10,7 @@ from lib.studies.study import Expected, Study
 
 Size = Annotated[int, Field(ge=1, le=4096)]
 Length = Annotated[int, Field(ge=1, le=1000)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Params(StudyParams):
@@ -38,6 +39,24 @@ class Params(StudyParams):
     tau: float = param(0.2, "exact match above which a run is a success", ge=0, lt=1)
     checkpoints: int = param(8, "how often runs are graded while they train", ge=1, le=1000)
     inverse_lr: float = param(0.0, "rate of a second population, the same at all scales; 0 leaves it out", ge=0, le=1)
+    text_shares: list[Share] = param([], "language models: shares of questions in training, ascending; none leaves them out")
+    text_members: int = param(32, "language models at each share", ge=4, le=4096)
+    text_width: int = param(32, "width of the language model", ge=4, le=4096)
+    text_heads: int = param(2, "attention heads of the language model", ge=1, le=64)
+    text_layers: int = param(2, "layers of the language model", ge=1, le=64)
+    text_passage: int = param(12, "signs of a verse in a question", ge=1, le=1000)
+    text_first_steps: int = param(1800, "steps of pretraining on questions alone", ge=0, le=1_000_000)
+    text_base_steps: int = param(2000, "steps of pretraining on verses and questions", ge=1, le=1_000_000)
+    text_base_share: float = param(0.6, "share of questions in pretraining", ge=0, lt=1)
+    text_base_rows: int = param(40, "rows in a batch of pretraining", ge=1, le=4096)
+    text_steps: int = param(1000, "training steps of each seed, after it was re-initialised", ge=1, le=1_000_000)
+    text_batch_size: int = param(16, "rows in a batch of each seed then", ge=1, le=4096)
+    text_lr: float = param(0.004, "learning rate then", gt=0, le=1)
+    text_weight: float = param(0.25, "what a sign of a verse counts beside an answer", gt=0, le=1)
+    text_pool: int = param(60_000, "rows of verses and questions that batches are drawn from", ge=16, le=10_000_000)
+    text_questions: int = param(512, "questions in the exam", ge=4, le=1_000_000)
+    text_tau: float = param(0.35, "accuracy above which a language model is a success; chance is 0.25", gt=0.25, lt=1)
+    text_checkpoints: int = param(4, "how often language models are graded while they train", ge=1, le=1000)
     members_at_once: int = param(64, "networks trained as one program; fewer need less memory", ge=1, le=4096)
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where to compute; auto takes a GPU if there is one")
 
@@ -46,6 +65,12 @@ def _two_clusters(m: Evidence) -> bool:
     """Many seeds on either side, few between, and a dip that a single cluster would not show."""
     apart = above("bimodal/below", "bimodal/above", bound=0.05)(m)
     return apart and m["bimodal/between"].mean < 0.2 and m["bimodal/dip_p_any"].mean < 0.05
+
+
+def _texts_in_two_clusters(m: Evidence) -> bool:
+    """The same of language models, whose clusters are nearer."""
+    apart = above("text/below", "text/above", bound=0.05)(m)
+    return apart and m["text/between"].mean < 0.2 and m["text/dip_p_any"].mean < 0.05
 
 
 CLAIMS = (
@@ -128,6 +153,45 @@ CLAIMS = (
         "successes above 0",
         ("inverse/change_p_success", "inverse/change_mean_success"),
         lambda m: below("inverse/change_p_success")(m) and above("inverse/change_mean_success")(m),
+    ),
+    Claim(
+        "text-two-clusters",
+        "Language models with one past and re-initialised parts fall into two clusters, those that answer and those that guess.",
+        "paper: its populations of language models, as described in notes on it (dip test, p below 0.001)",
+        "at the share of questions with the largest smaller cluster: 95 % intervals of the parts that guess (below chance plus "
+        "two standard errors) and that succeed lie above 5 %, fewer than 20 % lie between, and the dip's p, corrected, is below "
+        "0.05",
+        ("text/below", "text/above", "text/between", "text/dip_p_any"),
+        _texts_in_two_clusters,
+        min_n=20,
+    ),
+    Claim(
+        "text-likelihood-splits",
+        "The likelihood of the right choice splits the same language models.",
+        "paper: abstract (continuous metrics)",
+        "at that share the best split in two explains more of its variance than of a uniform distribution's: 95 % interval above "
+        "0.75",
+        ("text_nll/explained",),
+        above("text_nll/explained", bound=0.75),
+        min_n=20,
+    ),
+    Claim(
+        "text-loss-has-one-cluster",
+        "How well the same language models read has one cluster.",
+        "paper: its control, as described in notes on it",
+        "at that share: Hartigan's dip of the loss on held-out verses has p above 0.05",
+        ("text_lm/dip_p",),
+        lambda m: m["text_lm/dip_p"].mean > 0.05,
+        min_n=20,
+    ),
+    Claim(
+        "text-success-grows",
+        "The more questions in the mix, the likelier success.",
+        "paper: its panels over the share of questions, as described in notes on it",
+        "95 % interval of the change of P(success), from the first share to the last, lies above 0",
+        ("text/change_p_success",),
+        above("text/change_p_success"),
+        min_n=20,
     ),
 )
 
