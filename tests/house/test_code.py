@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 from lib.data import catalogue
+from lib.data.models import MODELS
 from lib.studies.registry import HOME, SLUGS, find
 
 MODULES = sorted((HOME / "lib").rglob("*.py"))
@@ -124,6 +125,9 @@ def cited():
             places.setdefault(key, set()).add(place)
     for entry in catalogue():
         places.setdefault(entry.citation, set()).add(f"data set {entry.name}")
+    for name, model in MODELS.items():
+        for key in model.citations:
+            places.setdefault(key, set()).add(f"model {name}")
     for slug in SLUGS:
         places.setdefault(find(slug).study.reference, set()).add(f"study {slug}")
     return places

@@ -1,0 +1,1 @@
+"""Language models: a frozen backbone, LoRA anchors and their mixtures, likelihood, generation, attributes and their scorers."""
