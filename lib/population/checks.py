@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from lib.nets import Net, Params
-from lib.population.layout import check_finite, flatten, split
+from lib.population.layout import check_finite
 from lib.population.losses import IGNORED
 from lib.population.optimisers import OPTIMISERS
 from lib.seeds import Seeds
@@ -26,8 +26,8 @@ def check_run(members: int, steps: int, batch_size: int, members_at_once: int, o
         raise ValueError(f"optimiser: got {optimiser!r}, allowed are {', '.join(OPTIMISERS)}")
 
 
-def start_rows(net: Net, initial: Params, members: int) -> Float[Tensor, "K p"]:
-    """A fresh flat matrix of starting points, from one network's parameters or from stacked ones."""
+def start_points(net: Net, initial: Params, members: int) -> Params:
+    """Fresh stacked parameters in the order of the layout, from one network's parameters or from stacked ones."""
     layout = net.layout()
     for key in (*layout, *initial):
         if key not in initial or key not in layout:
@@ -44,27 +44,25 @@ def start_rows(net: Net, initial: Params, members: int) -> Float[Tensor, "K p"]:
     if not lead:
         initial = {key: value.expand(members, *value.shape) for key, value in initial.items()}
     check_finite(initial)
-    return flatten({key: initial[key].detach() for key in layout})
+    return {key: initial[key].detach().clone(memory_format=torch.contiguous_format) for key in layout}
 
 
-def check_data(
-    net: Net, x: Tensor, y: Tensor, rows: Float[Tensor, "K p"], hyper: dict[str, Tensor], sets: bool, partial: bool
-) -> None:
+def check_data(net: Net, x: Tensor, y: Tensor, params: Params, hyper: dict[str, Tensor], sets: bool, partial: bool) -> None:
     """Rows, labels, dtypes and devices fit one another, and noise and dropout have something to act on.
 
     With `sets`, y holds several sets of labels for the same rows.
     """
-    found = y.shape[1] if sets else len(y)
+    found, like = y.shape[1] if sets else len(y), next(iter(params.values()))
     if len(x) == 0 or len(x) != found:
         raise ValueError(f"y: got {found} labels for {len(x)} rows of x, allowed is one label for each of 1 or more rows")
     for name, value in (("x", x), ("y", y)):
-        if value.device != rows.device:
-            raise ValueError(f"{name}: on {value.device}, the parameters are on {rows.device}, allowed is one device")
-        if value.is_floating_point() and value.dtype != rows.dtype:
-            raise ValueError(f"{name}: has dtype {value.dtype}, the parameters {rows.dtype}, allowed is the same")
+        if value.device != like.device:
+            raise ValueError(f"{name}: on {value.device}, the parameters are on {like.device}, allowed is one device")
+        if value.is_floating_point() and value.dtype != like.dtype:
+            raise ValueError(f"{name}: has dtype {value.dtype}, the parameters {like.dtype}, allowed is the same")
     if not x.is_floating_point() and hyper["noise"].any():
         raise ValueError(f"noise: got {float(hyper['noise'].max())} for x of dtype {x.dtype}, allowed is 0 there")
-    (*places, classes), sites = _trial(net, x, rows)
+    (*places, classes), sites = _trial(net, x, params)
     if sites == 0 and hyper["dropout"].any():
         raise ValueError(f"dropout: got {float(hyper['dropout'].max())}, allowed is 0: this net has nowhere to drop")
     check_labels(y.flatten(0, 1) if sets else y, classes, partial, tuple(places))
@@ -137,7 +135,7 @@ def check_snapshots(snapshots: Sequence[int], steps: int) -> None:
 
 
 @torch.no_grad()
-def _trial(net: Net, x: Tensor, rows: Tensor) -> tuple[tuple[int, ...], int]:
+def _trial(net: Net, x: Tensor, params: Params) -> tuple[tuple[int, ...], int]:
     """Shape of one row's logits and number of dropout sites, from two rows (batch statistics want two) through one member."""
     sites = 0
 
@@ -146,5 +144,5 @@ def _trial(net: Net, x: Tensor, rows: Tensor) -> tuple[tuple[int, ...], int]:
         sites += 1
         return h
 
-    logits = net.apply(split(rows[:1], net.layout()), x[:2], drop=count)
+    logits = net.apply({name: value[:1] for name, value in params.items()}, x[:2], drop=count)
     return tuple(logits.shape[2:]), sites

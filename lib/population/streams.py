@@ -73,7 +73,11 @@ class Feed:
         self.y = y if label_sets is None else y.flatten(0, 1)
         self.first = None if label_sets is None else (label_sets.to(x.device) * len(x)).unsqueeze(1)
         self.shape = (len(bags), batch_size)
-        self.orders = [Order(bag, member) for bag, member in zip(bags, seeds, strict=True)]
+        # Members with one node and one bag see the same rows, which are then drawn once.
+        alike = [(member, id(bag)) for member, bag in zip(seeds, bags, strict=True)]
+        self.orders = {key: Order(bag, key[0]) for key, bag in zip(alike, bags, strict=True)}
+        place = {key: i for i, key in enumerate(self.orders)}
+        self.which = torch.tensor([place[key] for key in alike])
         self.rows = Blocks(ORDER_STEPS, self._draw_rows)
         self.noises = self._noises() if noise.any() else None
         self.augment = None if augment is None else augment(seeds)
@@ -98,8 +102,8 @@ class Feed:
 
     def _draw_rows(self) -> Int[Tensor, "K steps B"]:
         members, batch = self.shape
-        rows = torch.stack([order.take(ORDER_STEPS * batch) for order in self.orders])
-        return rows.view(members, ORDER_STEPS, batch).to(self.x.device)
+        rows = torch.stack([order.take(ORDER_STEPS * batch) for order in self.orders.values()])
+        return rows[self.which].view(members, ORDER_STEPS, batch).to(self.x.device)
 
     def _noises(self) -> Blocks:
         members, batch = self.shape

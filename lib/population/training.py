@@ -1,6 +1,8 @@
 """Training of K networks as one tensor program."""
 
+import ctypes
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,9 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lib.nets import Net, Params
-from lib.population.checks import check_data, check_run, check_snapshots, member_bags, member_seeds, member_sets, start_rows
+from lib.population.checks import check_data, check_run, check_snapshots, member_bags, member_seeds, member_sets, start_points
 from lib.population.hyperparameters import Hyperparameters
-from lib.population.layout import split
 from lib.population.losses import cross_entropy
 from lib.population.optimisers import Clipped, Optimiser, make_optimiser
 from lib.population.streams import Augment, Dropout, Feed
@@ -19,6 +20,7 @@ from lib.seeds import Seeds
 
 Progress = Callable[[int, int], None]
 Schedule = Callable[[int], float]
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's numbers for what mallopt sets
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def train(
     `augment(nodes)`: called for each chunk of members with their nodes of the seed tree, returns what changes their inputs
     last: (inputs [K, B, ...], step) -> inputs of the same shape and dtype, in place if it likes. It is to draw from children
     of those nodes (not order, noise or dropout, which are taken), so that no member's numbers depend on another member.
-    `snapshots`: after which numbers of steps to keep the parameters, ascending. `members_at_once` bounds memory (a few large
-    nets at once also fit a processor's cache better than all). `progress(done, total)`, in members times steps, is called
+    `snapshots`: after which numbers of steps to keep the parameters, ascending. `members_at_once` bounds memory (and 16 nets
+    of a megabyte each may fit a processor's cache better than all). `progress(done, total)`, in members times steps, is called
     after every step.
     Member k draws from `seeds.child("member", k)` alone, or from `seeds[k]` where a node is given for each: its result does
     not depend on K, on the other members or on `members_at_once`, and a member that diverges does not touch the others.
@@ -84,37 +86,37 @@ def train(
     check_run(members, steps, batch_size, at_once, optimiser)
     check_snapshots(snapshots, steps)
     factors = _factors(schedule, steps)
-    rows, each, sets = start_rows(net, initial, members), hyper.per_member(members), member_sets(label_sets, y, members)
-    check_data(net, x, y, rows, each, sets is not None, partial_targets)
+    params, each, sets = start_points(net, initial, members), hyper.per_member(members), member_sets(label_sets, y, members)
+    check_data(net, x, y, params, each, sets is not None, partial_targets)
     bags, own = member_bags(subsets, members, len(x)), member_seeds(seeds, members)
-    y, losses = (y if y.is_floating_point() else y.long()), rows.new_empty(steps, members)
-    kept = {step: rows.clone() for step in snapshots}
+    y, losses = (y if y.is_floating_point() else y.long()), next(iter(params.values())).new_empty(steps, members)
+    kept = {step: {name: value.clone() for name, value in params.items()} for step in snapshots}
     _keep_freed_memory()
     for first in range(0, members, at_once):
         ks = slice(first, first + at_once)
-        lanes = {name: value[ks] for name, value in each.items()}
+        mine, lanes = ({name: value[ks] for name, value in table.items()} for table in (params, each))
         feed = Feed(x, y, bags[ks], batch_size, lanes["noise"], own[ks], None if sets is None else sets[ks], augment)
         drop = Dropout(lanes["dropout"], own[ks]) if lanes["dropout"].any() else None
-        update = make_optimiser(optimiser, rows[ks], lanes)
-        update = Clipped(update, lanes["clip"].to(rows)) if lanes["clip"].any() else update
-        for step, loss in enumerate(_descend(net, rows[ks], feed, drop, update, lanes["label_smoothing"], factors), 1):
+        update = make_optimiser(optimiser, list(mine.values()), lanes)
+        update = Clipped(update, lanes["clip"].to(losses)) if lanes["clip"].any() else update
+        for step, loss in enumerate(_descend(net, mine, feed, drop, update, lanes["label_smoothing"], factors), 1):
             losses[step - 1, ks] = loss
-            if step in kept:
-                kept[step][ks] = rows[ks]
+            for name, value in kept.get(step, {}).items():
+                value[ks] = mine[name]
             if progress is not None:
                 progress(first * steps + step * len(loss), members * steps)
-    layout = net.layout()
-    copies = {step: split(copy, layout) for step, copy in kept.items()}
-    return Population(split(rows, layout), losses, *_divergence(rows, losses), copies)
+    return Population(params, losses, *_divergence(params, losses), kept)
 
 
 def _keep_freed_memory() -> None:
-    """Let the process keep up to 64 MB of what a step frees: the next step needs it again.
+    """Let the process keep up to 512 MB of what a step frees: the next step needs it again.
 
-    Otherwise the C library (glibc) gives it back to the system, and the next step faults it in again page by page: a tenth of a
-    decoder's time (measured). Its limit is twice the largest block under 32 MB ever freed; this one is never written to.
+    Otherwise the C library (glibc) gives it back to the system, and the next step faults it in again page by page: up to a
+    fifth of the time of 64 decoders (measured). Larger blocks than 32 MB, its limit, go back all the same.
     """
-    torch.empty(2**25 - 2**16, dtype=torch.uint8)
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(TRIM_THRESHOLD, 2**29)
+        libc.mallopt(MMAP_THRESHOLD, 2**25)
 
 
 def _factors(schedule: Schedule | None, steps: int) -> list[float]:
@@ -128,28 +130,30 @@ def _factors(schedule: Schedule | None, steps: int) -> list[float]:
 
 def _descend(
     net: Net,
-    rows: Tensor,
+    params: Params,
     feed: Feed,
     drop: Dropout | None,
     update: Optimiser,
     smoothing: Float[Tensor, "K"],
     factors: Sequence[float],
 ) -> Iterator[Float[Tensor, "K"]]:
-    """Train the rows [K, p] in place, a step for each factor; yields each step's losses."""
-    leaf, layout = rows.detach().requires_grad_(), net.layout()
-    smoothing = smoothing.to(leaf).unsqueeze(1)
+    """Train stacked parameters in place, a step for each factor; yields each step's losses."""
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    pieces = list(leaves.values())
+    smoothing = smoothing.to(pieces[0]).unsqueeze(1)
     for step, factor in enumerate(factors):
         inputs, targets = feed.at(step)
         if drop is not None:
             drop.start(step)
-        loss = cross_entropy(net.apply(split(leaf, layout), inputs, drop=drop), targets, smoothing)
-        # No loss knows another member's row, so the gradient of their sum holds every member's own.
-        update.step(*torch.autograd.grad(loss.sum(), leaf), factor)
+        loss = cross_entropy(net.apply(leaves, inputs, drop=drop), targets, smoothing)
+        # No loss knows another member's parameters, so the gradient of their sum holds every member's own.
+        update.step(torch.autograd.grad(loss.sum(), pieces, materialize_grads=True), factor)
         yield loss.detach()
 
 
-def _divergence(rows: Float[Tensor, "K p"], losses: Float[Tensor, "steps K"]) -> tuple[Tensor, Tensor]:
+def _divergence(params: Params, losses: Float[Tensor, "steps K"]) -> tuple[Tensor, Tensor]:
     """Flags and first bad step; the state after the last step counts as step number `steps`."""
-    bad = torch.cat([~losses.isfinite(), ~rows.isfinite().all(1, keepdim=True).mT])
+    lost = torch.stack([~value.isfinite().flatten(1).all(1) for value in params.values()])
+    bad = torch.cat([~losses.isfinite(), lost.any(0, keepdim=True)])
     diverged = bad.any(0)
     return diverged, torch.where(diverged, bad.int().argmax(0), -1)

@@ -23,8 +23,10 @@ def clipped(gradient, limits):
     """What reaches the optimiser: SGD at rate 1 moves rows at 0 to minus the gradient."""
     rows = torch.zeros_like(gradient)
     ones = torch.ones(len(rows))
-    Clipped(SGD(rows, ones, 0 * ones), torch.tensor(limits).to(rows)).step(gradient.clone())
-    return -rows
+    pieces = [rows[:, :10].clone(), rows[:, 10:].clone().view(len(rows), 4, -1)]
+    slopes = [gradient[:, :10], gradient[:, 10:].reshape(len(rows), 4, -1)]
+    Clipped(SGD(pieces, ones, 0 * ones), torch.tensor(limits).to(rows)).step(slopes)
+    return -torch.cat([piece.flatten(1) for piece in pieces], dim=1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
