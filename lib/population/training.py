@@ -112,7 +112,8 @@ def _keep_freed_memory() -> None:
     """Let the process keep up to 512 MB of what a step frees: the next step needs it again.
 
     Otherwise the C library (glibc) gives it back to the system, and the next step faults it in again page by page: of 64
-    decoders' time a fifth in one measurement and nothing in another, as the heap happens to lie. Larger blocks than 32 MB, its limit, go back all the same.
+    decoders' time a fifth in one measurement and nothing in another, as the heap happens to lie.
+    Larger blocks than 32 MB, its limit, go back all the same.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(TRIM_THRESHOLD, 2**29)
