@@ -24,16 +24,22 @@ WATCH = """() => {
   new MutationObserver(() => window.delays.push(performance.now() - asked))
     .observe(document.querySelector('.rs-explorer'), {attributes: true, attributeFilter: ['data-number']});
 }"""
-# Texts of one picture that lie on each other, or that reach out of it on either side.
-CLASHES = """() => [...document.querySelectorAll('.rs-explorer svg')].flatMap(svg => {
-  const box = svg.getBoundingClientRect();
-  const texts = [...svg.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]).filter(([, r]) => r.width);
-  const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4;
-  return texts.flatMap(([name, r], i) => [
-    ...(r.left < box.left - 1 || r.right > box.right + 1 ? [`${name} reaches out`] : []),
-    ...texts.slice(i + 1).filter(([, other]) => over(r, other)).map(([other]) => `${name} on ${other}`),
-  ]);
-})"""
+# Texts of one picture that lie on each other, or that reach out of it on either side, once nothing moves any more:
+# a label jumps to its line's other side at once, while the line is still on its way.
+CLASHES = """async () => {
+  const explorer = document.querySelector('.rs-explorer'), moving = () => explorer.getAnimations({subtree: true});
+  while (moving().length) await Promise.allSettled(moving().map(each => each.finished));
+  return [...explorer.querySelectorAll('svg')].flatMap(svg => {
+    const box = svg.getBoundingClientRect();
+    const texts = [...svg.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()])
+      .filter(([, r]) => r.width);
+    const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4;
+    return texts.flatMap(([name, r], i) => [
+      ...(r.left < box.left - 1 || r.right > box.right + 1 ? [`${name} reaches out`] : []),
+      ...texts.slice(i + 1).filter(([, other]) => over(r, other)).map(([other]) => `${name} on ${other}`),
+    ]);
+  });
+}"""
 
 
 @pytest.fixture(scope="module")
