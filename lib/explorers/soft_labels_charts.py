@@ -13,7 +13,7 @@ from lib.figures import PALETTE
 SOFT, TRUE, TOP, SWAP = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[3]
 HARD, FAINT, MUTED = "#111827", "#d1d5db", "#6b7280"
 ARMS = (PALETTE[0], PALETTE[4], PALETTE[5], PALETTE[7])  # without a class; an arm named hard is HARD
-ROW, NAMES = 24, 208  # height of a bar or a trained arm; width of what it is called
+ROW, NAMES, PERCENT = 24, 208, 44  # height of a bar or a trained arm; widths of what it is called, and of its number
 SHOWN = 7  # trained arms that stay in sight
 
 
@@ -127,7 +127,7 @@ def zero_svg(scene: Scene, shown: Frame, found: Nearest) -> str:
     most = int(shown.leak.argmax())
     leak = f"labels of other classes' images give it up to {100 * float(shown.leak.max()):.1f} % ({scene.class_names[most]})"
     parts = [text(0, 14, f"A class never seen: accuracy on “{subject}” alone", "sl-title"), text(0, 33, leak, "sl-sub")]
-    scale = (RIGHT - 150) / 100
+    scale = (RIGHT - 150 - PERCENT) / 100
     for i, point in enumerate(found.curve):
         y, colour = 46 + ROW * i, HARD if "hard" in str(point.at) else ARMS[i % len(ARMS)]
         low, high = (150 + scale * min(max(end, 0), 100) for end in point.ends)
@@ -135,7 +135,7 @@ def zero_svg(scene: Scene, shown: Frame, found: Nearest) -> str:
             text(142, y + 14, str(point.at), "sl-name", "end"),
             f'<rect x="150" y="{y + 2}" width="{scale * point.accuracy:.1f}" height="{ROW - 8}" fill="{colour}" rx="2"/>',
             f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y + 10}" y2="{y + 10}" stroke="{MUTED}" stroke-width="1.5"/>',
-            text(min(high + 7, RIGHT - 34), y + 14, f"{point.accuracy:.1f} %", "sl-value"),
+            text(high + 7, y + 14, f"{point.accuracy:.1f} %", "sl-value"),
         ]
     bottom = 46 + ROW * len(found.curve)
     parts.append(text(LEFT, bottom + 12, _measured_at(scene, found.key[0]).removeprefix(", "), "sl-tick"))

@@ -45,7 +45,7 @@ def scene_of(prepared: Prepared, found: Outcome, setup: Setup, seeds: Seeds, ipc
         _means(by_expert, ["ipc", "epoch", "temperature"]), _means(table[table["kind"] == "hard"], ["ipc"]),
         swap=_means(found.swap, ["ipc", "k"]), top=_means(cut, ["ipc", "epoch", "k"]),
         zero=_means(found.zero, ["ipc", "subject", "arm"]),
-        measured_with="labels of each draw's epoch best on validation images", train=train,
+        measured_with="each draw's best epoch", train=train,
     )  # fmt: skip
 
 
