@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 
 from lib.data.models import model_folder, no_loading_bars
 
+ENCODER = "minilm"  # in the catalogue of models
 LONGEST = 128  # word pieces of a text that are read; 300 characters are about 70
 BUDGET = 1024  # word pieces of a batch, padding included: small enough for a core's cache, large enough to keep it busy
 
@@ -62,7 +63,7 @@ def _batches(lengths: Sequence[int]) -> list[slice]:
 
 def load_encoder(device: torch.device | str = "cpu") -> SentenceEncoder:
     """all-MiniLM-L6-v2 (22.7 M parameters, 2 x 384 dimensions), fetched on first use (DataUnavailable where it cannot be)."""
-    folder = model_folder("minilm")
+    folder = model_folder(ENCODER)
     with no_loading_bars():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)

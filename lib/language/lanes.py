@@ -26,8 +26,9 @@ class FrozenLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
-        self.weight = linear.weight.detach().to(dtype)
-        self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
+        # Buffers, so that copies of a model can share them; not in files, the model's own weights are.
+        self.register_buffer("weight", linear.weight.detach().to(dtype), persistent=False)
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().to(dtype), persistent=False)
 
     def forward(self, x: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
         """x W^T + bias."""
@@ -37,23 +38,33 @@ class FrozenLinear(nn.Module):
 class LaneLinear(FrozenLinear):
     """A frozen layer and one LoRA branch for each lane: row x of lane k gives x W^T + s x A_k^T B_k^T [hu2022].
 
+    Where `dropout` is above 0, that share of a branch's inputs is left out, drawn anew at every pass from the lane's own node,
+    and the others are scaled up by 1 / (1 - dropout).
     As in peft, A starts uniform in +-1/sqrt(in), each lane's from its own node, and B at zero.
     """
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype, rank: int, scale: float, seeds: Sequence[Seeds]) -> None:
+    def __init__(
+        self, linear: nn.Linear, dtype: torch.dtype, rank: int, scale: float, seeds: Sequence[Seeds], dropout: float = 0.0
+    ) -> None:
         super().__init__(linear, dtype)
         out, features = linear.weight.shape
         starts = [torch.rand(rank, features, generator=node.torch()) for node in seeds]
         like = {"dtype": linear.weight.dtype, "device": linear.weight.device}
         self.a = nn.Parameter((torch.stack(starts) * 2 - 1).div(math.sqrt(features)).to(**like))
         self.b = nn.Parameter(torch.zeros(len(seeds), out, rank, **like))
-        self.scale = scale
+        self.scale, self.dropout = scale, dropout
+        self.streams = [node.child("dropout").torch(linear.weight.device) for node in seeds]
 
     def forward(self, x: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
         """The sum of both branches."""
         y, lanes = super().forward(x), len(self.a)
-        inner = x.reshape(lanes, -1, x.shape[-1]) @ self.a.mT
+        rows = x.reshape(lanes, -1, x.shape[-1])
+        inner = (self._thinned(rows) if self.dropout else rows) @ self.a.mT
         return torch.baddbmm(y.view(lanes, -1, y.shape[-1]), inner, self.b.mT, alpha=self.scale).view_as(y)
+
+    def _thinned(self, rows: Float[Tensor, "L n i"]) -> Float[Tensor, "L n i"]:
+        drawn = [torch.rand(rows.shape[1:], generator=stream, device=rows.device) for stream in self.streams]
+        return rows * (torch.stack(drawn) >= self.dropout) / (1 - self.dropout)
 
 
 class TokenLoss(torch.autograd.Function):
@@ -89,7 +100,14 @@ class Lanes:
     """
 
     def __init__(
-        self, model: PreTrainedModel, targets: Sequence[str], rank: int, scale: float, dtype: torch.dtype, seeds: Sequence[Seeds]
+        self,
+        model: PreTrainedModel,
+        targets: Sequence[str],
+        rank: int,
+        scale: float,
+        dtype: torch.dtype,
+        seeds: Sequence[Seeds],
+        dropout: float = 0.0,
     ) -> None:
         self.lanes = len(seeds)
         shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
@@ -100,7 +118,7 @@ class Lanes:
         for name, linear in linears:
             if name.rpartition(".")[2] in targets:
                 nodes = [node.child("init", prefix + name) for node in seeds]
-                layer = self.branches[prefix + name] = LaneLinear(linear, dtype, rank, scale, nodes)
+                layer = self.branches[prefix + name] = LaneLinear(linear, dtype, rank, scale, nodes, dropout)
             else:
                 layer = FrozenLinear(linear, dtype)
             body.set_submodule(name, layer)

@@ -58,18 +58,23 @@ class NgramScorer:
     def fit(cls, sides: Sides, seeds: Seeds) -> "NgramScorer":
         """The judge trained on both sides (ValueError where one is empty or tiny)."""
         _check_sides(sides)
-        hashed = {"n_features": 2**16, "alternate_sign": False, "binary": True}
-        union = FeatureUnion(
-            [
-                ("words", HashingVectorizer(ngram_range=(1, 2), token_pattern=r"[\w']+|[.,;:!?]", **hashed)),
-                ("signs", HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **hashed)),
-            ]
-        )
+        union = ngrams()
         return cls(union, _fitted(union.transform(sides.texts), sides, seeds, grid=(1.0, 10.0, 100.0)))
 
     def score(self, texts: Sequence[str]) -> Float64[np.ndarray, " n"]:
         """The probability in [0, 1] that each text is of the positive side."""
         return self.model.predict_proba(self.features.transform(_checked(texts)))[:, 1]
+
+
+def ngrams() -> FeatureUnion:
+    """Hashed words, word pairs and character 3- to 5-grams, each there or not; nothing in it is learnt."""
+    hashed = {"n_features": 2**16, "alternate_sign": False, "binary": True}
+    return FeatureUnion(
+        [
+            ("words", HashingVectorizer(ngram_range=(1, 2), token_pattern=r"[\w']+|[.,;:!?]", **hashed)),
+            ("signs", HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **hashed)),
+        ]
+    )
 
 
 def _checked(texts: Sequence[str]) -> Sequence[str]:

@@ -26,6 +26,7 @@ TOKENS_AT_ONCE = 1024  # through the model in one pass: enough for fast matrix p
 class Recipe:
     """How an anchor is trained, with AdamW [loshchilov2019] on blocks of `block` tokens, `batch` of them a step.
 
+    `dropout`: share of a branch's inputs that is left out at random while it trains, the others scaled up.
     The learning rate rises over `warmup` steps to `lr` and then falls linearly to zero at step `steps`. `precision` is that
     of products with the frozen matrices: "full" (the model's own), "bfloat16", or "auto", bfloat16 where the processor
     multiplies it natively. The factors, their gradients and what flows between layers have the model's own.
@@ -34,6 +35,7 @@ class Recipe:
 
     rank: int = 8
     lora_alpha: float = 16.0
+    dropout: float = 0.0
     targets: tuple[str, ...] = TARGETS
     lr: float = 2e-3
     steps: int = 40
@@ -49,6 +51,8 @@ class Recipe:
         for name in ("lr", "lora_alpha"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: got {getattr(self, name)}, allowed are numbers > 0")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: got {self.dropout}, allowed are numbers in [0, 1)")
         if not self.targets:
             raise ValueError(f"targets: got {self.targets!r}, allowed are one or more names of linear layers")
         if self.precision not in ("auto", "full", "bfloat16"):
@@ -62,9 +66,14 @@ class Recipe:
 
     def resolved(self, backbone: Backbone) -> "Recipe":
         """The same with a precision that is not left open."""
-        if self.precision != "auto":
-            return self
-        return replace(self, precision="bfloat16" if _multiplies_bfloat16(backbone.device) else "full")
+        return replace(self, precision=resolved_precision(self.precision, backbone.device))
+
+
+def resolved_precision(precision: str, device: torch.device) -> str:
+    """What "auto" is on this device: "bfloat16" or "full"."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if _multiplies_bfloat16(device) else "full"
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
@@ -136,7 +145,7 @@ def _train_group(
     nodes = [_node(seeds, name) for name in rows]
     orders = [Order(torch.arange(len(own)), node) for own, node in zip(rows.values(), nodes, strict=True)]
     scale = recipe.lora_alpha / recipe.rank
-    lanes = Lanes(backbone.model, recipe.targets, recipe.rank, scale, dtype, nodes)
+    lanes = Lanes(backbone.model, recipe.targets, recipe.rank, scale, dtype, nodes, recipe.dropout)
     optimiser = torch.optim.AdamW(lanes.parameters(), lr=recipe.lr, foreach=True)
     history = []
     for step in range(recipe.steps):

@@ -13,7 +13,7 @@ from pathlib import Path
 from lib.studies.params import ParamError
 from lib.studies.study import Entry
 
-SLUGS = ("weight-ensembles", "dataset-geodesics", "soft-labels", "random-scaling")
+SLUGS = ("weight-ensembles", "dataset-geodesics", "soft-labels", "random-scaling", "lm-interpolation")
 HOME = Path(__file__).resolve().parents[2]
 
 

@@ -352,3 +352,25 @@ def test_bfloat16_anchors_of_the_real_model_are_as_good_as_float32():
     assert full[0] == pytest.approx(rough[0], abs=0.02)
     assert full[-1] == pytest.approx(rough[-1], abs=0.15)
     assert max(full[-1] - full[0], rough[-1] - rough[0]) < -0.4
+
+
+def test_dropout_thins_each_lane_from_its_own_node_and_keeps_the_mean(backbone):
+    linear = nn.Linear(8, 4, bias=False).double()
+    lane = LaneLinear(linear, torch.float64, 2, 1.0, [SEEDS.child(k) for k in range(2)], dropout=0.25)
+    again = LaneLinear(linear, torch.float64, 2, 1.0, [SEEDS.child(1)], dropout=0.25)
+    rows = torch.ones(2, 4000, 8, dtype=torch.float64)
+    thinned = lane._thinned(rows)
+    assert torch.equal(thinned[1], again._thinned(rows[1:])[0])  # whoever is trained beside it
+    assert not torch.equal(thinned[0], thinned[1])
+    assert set(thinned.unique().tolist()) == {0.0, 4 / 3}
+    assert thinned.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert not torch.equal(lane._thinned(rows), thinned)  # drawn anew at every pass
+
+
+def test_dropout_is_part_of_the_recipe(backbone):
+    with_, without = (train_anchors(backbone, CORPORA, replace(RECIPE, dropout=p), SEEDS) for p in (0.5, 0.0))
+    assert not same(with_["mood", "+"], without["mood", "+"])
+    alone = train_anchors(backbone, {("mood", "+"): CORPORA["mood", "+"]}, replace(RECIPE, dropout=0.5), SEEDS)
+    close(alone["mood", "+"], with_["mood", "+"])
+    with pytest.raises(ValueError, match=r"dropout: got 1\.0"):
+        replace(RECIPE, dropout=1.0)

@@ -128,6 +128,16 @@ GATES = {
         "change/p_success": (0, 1.01),
         "trained/solved": (0.8, 1.01),
     },
+    "lm-interpolation": {
+        "score/ends_mean": (0.2, 2),
+        "score/slope_least": (0, 3),
+        "likelihood/sides_least": (0, 10),
+        "margin/spearman_least": (0.89, 1.01),
+        "margin/bend_largest": (-1, 0.3),
+        "barrier/largest": (-1, 0.1),
+        "shuffled/share": (-0.5, 0.5),
+        "cosine/direction_largest": (-1, 0.2),
+    },
 }
 
 

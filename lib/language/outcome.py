@@ -1,0 +1,118 @@
+"""What was measured on every mix: tidy tables, and the arrays that numbers and figures are made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from lib.language.adapters import Adapter
+from lib.language.weights import NEGATIVE, POSITIVE, Anchor
+
+
+@dataclass
+class Rows:
+    """Where measurements gather."""
+
+    likelihoods: list[dict[str, Any]] = field(default_factory=list)
+    neutral: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[dict[str, Any]] = field(default_factory=list)
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    turned: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Tidy tables of all mixes; `repeat` numbers the sets of anchors, `mix` the distinct mixes.
+
+    `points`: group, attribute, value, mix. `likelihoods`: repeat, mix, attribute, side, text, nats, tokens. `neutral`: repeat,
+    mix, text, nats, bytes. `texts`: repeat, mix, kind, prompt, sample, text. `scores`: repeat, mix, attribute, judge, prompt,
+    sample, score. `turns`: repeat, before, after, prompt, judge, attribute, score; `turned`: the texts. `references`: as in
+    `Materials`. `anchors`: the adapters of every repeat.
+    """
+
+    points: pd.DataFrame
+    likelihoods: pd.DataFrame
+    neutral: pd.DataFrame
+    texts: pd.DataFrame
+    scores: pd.DataFrame
+    turns: pd.DataFrame
+    turned: pd.DataFrame
+    references: pd.DataFrame
+    anchors: Sequence[Mapping[Anchor, Adapter]]
+
+    @property
+    def repeats(self) -> range:
+        """Numbers of the sets of anchors."""
+        return range(len(self.anchors))
+
+    def curve(self, group: str, attribute: str) -> dict[float, int]:
+        """Ascending value -> mix, of the points of a group that move an attribute (empty where there are none)."""
+        chosen = self.points[(self.points["group"] == group) & (self.points["attribute"] == attribute)]
+        return dict(sorted(zip(chosen["value"].tolist(), chosen["mix"].tolist(), strict=True)))
+
+    def side(self, mixes: Sequence[int], attribute: str, side: str, repeat: int) -> Float64[np.ndarray, "V T"]:
+        """Nats per token of each held-out text of one side, under each of the mixes."""
+        table = self.likelihoods
+        chosen = table[(table["repeat"] == repeat) & (table["attribute"] == attribute) & (table["side"] == side)]
+        costs = chosen.assign(cost=chosen["nats"] / chosen["tokens"]).pivot(index="mix", columns="text", values="cost")
+        return costs.loc[list(mixes)].to_numpy(np.float64)
+
+    def margins(self, mixes: Sequence[int], attribute: str, repeat: int) -> Float64[np.ndarray, "V T"]:
+        """NLL of negative less NLL of positive held-out texts, nats per token, text by text (`lib.language.scorers.margin`)."""
+        return self.side(mixes, attribute, NEGATIVE, repeat) - self.side(mixes, attribute, POSITIVE, repeat)
+
+    def shares(self, mixes: Sequence[int], attribute: str, judge: str, repeat: int, prompts: int) -> Float64[np.ndarray, "V P"]:
+        """Mean score of each prompt's continuations, as a share of the judge's own gap: 0 and 1 are held-out texts' means."""
+        table = self.scores[self.scores["prompt"] < prompts]
+        chosen = table[(table["repeat"] == repeat) & (table["attribute"] == attribute) & (table["judge"] == judge)]
+        means = chosen.pivot_table(index="mix", columns="prompt", values="score")
+        low, high = self.ends(attribute, judge)
+        return (means.loc[list(mixes)].to_numpy(np.float64) - low) / (high - low)
+
+    def ends(self, attribute: str, judge: str) -> tuple[float, float]:
+        """The judge's mean score of held-out negative and positive texts."""
+        table = self.references
+        row = table[(table["attribute"] == attribute) & (table["judge"] == judge)].iloc[0]
+        return float(row["negative"]), float(row["positive"])
+
+    def bits(self, mixes: Sequence[int], repeat: int) -> Float64[np.ndarray, "V N"]:
+        """Bits per byte of each neutral paragraph under each of the mixes."""
+        chosen = self.neutral[self.neutral["repeat"] == repeat]
+        costs = chosen.assign(bits=chosen["nats"] / chosen["bytes"] / np.log(2)).pivot(index="mix", columns="text", values="bits")
+        return costs.loc[list(mixes)].to_numpy(np.float64)
+
+    def turn(self, judge: str, repeat: int) -> Float64[np.ndarray, "2 2 P"]:
+        """Scores of second halves by alpha before and after the turn, as shares of the judge's gap."""
+        chosen = self.turns[(self.turns["repeat"] == repeat) & (self.turns["judge"] == judge)]
+        low, high = self.ends(chosen["attribute"].iloc[0], judge)
+        table = chosen.pivot(index=["before", "after"], columns="prompt", values="score").to_numpy(np.float64)
+        return (table.reshape(2, 2, -1) - low) / (high - low)
+
+    def written(self, mix: int, repeat: int, kind: str | None = None) -> list[str]:
+        """The continuations that one mix wrote."""
+        chosen = self.texts[(self.texts["mix"] == mix) & (self.texts["repeat"] == repeat)]
+        return (chosen if kind is None else chosen[chosen["kind"] == kind])["text"].tolist()
+
+
+def gathered(points: pd.DataFrame, rows: Rows, references: pd.DataFrame, anchors: Sequence[Mapping[Anchor, Adapter]]) -> Outcome:
+    """The tables of all measurements."""
+    frames = (rows.likelihoods, rows.neutral, rows.texts, rows.scores, rows.turns, rows.turned)
+    return Outcome(points, *map(pd.DataFrame, frames), references, anchors)
+
+
+def distinct(texts: Sequence[str], n: int = 2) -> float:
+    """Different n-grams of words as a share of all of them, over all texts together [li2016]; NaN where there is none."""
+    found = [tuple(words[i : i + n]) for words in (text.lower().split() for text in texts) for i in range(len(words) - n + 1)]
+    return len(set(found)) / len(found) if found else float("nan")
+
+
+def repetition(texts: Sequence[str]) -> float:
+    """Share of words that stand among the four words before them: how much a text repeats itself at once; NaN without words."""
+    found = [
+        word in words[max(0, i - 4) : i] for words in (text.lower().split() for text in texts) for i, word in enumerate(words)
+    ]
+    return sum(found) / len(found) if found else float("nan")
