@@ -24,8 +24,11 @@ def draw_entanglement(table: pd.DataFrame) -> Figure:
     fig, axes = plt.subplots(1, len(kinds), figsize=(size * len(kinds), size), squeeze=False)
     words = {"margin": "by margin of unseen texts", "score": "by score of generated texts"}
     for ax, by in zip(axes[0], kinds, strict=True):
-        own = table[table["by"] == by].pivot(index="moved", columns="read", values="value").loc[names, names]
-        heat(ax, own.to_numpy(float), names, names)
+        mine = table[table["by"] == by]
+        value, low, high = (
+            mine.pivot(index="moved", columns="read", values=c).loc[names, names] for c in ("value", "low", "high")
+        )
+        heat(ax, value.to_numpy(float), names, names, np.stack([low, high], axis=-1).astype(float))
         ax.set(title=words[by], xlabel="attribute that is read")
     axes[0, 0].set_ylabel("slider that moves")
     return fig
@@ -90,11 +93,21 @@ def draw_tied(measured: dict[str, Measured]) -> Figure:
     return fig
 
 
-def heat(ax: Axes, values: Float64[np.ndarray, "n m"], rows: list[str], columns: list[str]) -> None:
-    """A heat map around zero with its numbers in it."""
+def heat(
+    ax: Axes,
+    values: Float64[np.ndarray, "n m"],
+    rows: list[str],
+    columns: list[str],
+    ends: Float64[np.ndarray, "n m 2"] | None = None,
+) -> None:
+    """A heat map around zero with its numbers in it, and below them the ends of their intervals where they are apart."""
     ax.imshow(np.clip(values, -1, 1), cmap=DIVERGING, vmin=-1.15, vmax=1.15)
     for (i, j), value in np.ndenumerate(values):
-        ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color="white" if abs(value) > 0.75 else "black")
+        colour = "white" if abs(value) > 0.75 else "black"
+        ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color=colour)
+        if ends is not None and np.ptp(ends[i, j]) >= 0.005:
+            low, high = ends[i, j]
+            ax.text(j, i + 0.24, f"[{low:.2f}, {high:.2f}]", ha="center", va="center", fontsize=6.5, color=colour)
     ax.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
     ax.set_yticks(range(len(rows)), rows)
     ax.grid(False)

@@ -72,6 +72,9 @@ def test_maps_heat_and_bars(outcome):
     table = curves.entanglement_table(outcome, SETUP, SEEDS)
     fig = drawing_maps.draw_entanglement(table)
     assert [text.get_text() for text in fig.axes[0].texts] == ["1.00", "0.10", "0.10", "1.00"]
+    table.loc[1, ["low", "high"]] = [-0.25, 0.5]
+    fig = drawing_maps.draw_entanglement(table)
+    assert [text.get_text() for text in fig.axes[0].texts] == ["1.00", "0.10", "[-0.25, 0.50]", "0.10", "1.00"]
     fig = drawing_maps.draw_cosines(study_gram(outcome, SETUP))
     assert len(fig.axes[0].texts) == 16
     fig = drawing_maps.draw_paths(*curves.map_of(outcome, SETUP))
