@@ -57,8 +57,7 @@ def draw_paths(points: pd.DataFrame, found: Map) -> Figure:
         for alpha, sign in ((1.0, "+"), (0.0, "-")):
             end = ordered[ordered["alpha"] == alpha].iloc[0]
             ax.plot(end["x"], end["y"], "o", color=colour, ms=9, mec="white")
-            others = points.loc[points["attribute"] != name, ["x", "y"]].to_numpy()
-            _name(ax, f"{name} {sign}", end[["x", "y"]].to_numpy(dtype=float), others)
+            _name(ax, f"{name} {sign}", end["x"], end["y"])
     ax.plot(0, 0, "*", color="#000000", ms=14)
     ax.annotate("base", (0, 0), xytext=(0, -18), textcoords="offset points", fontsize=9, ha="center")
     ax.margins(0.15)
@@ -66,14 +65,13 @@ def draw_paths(points: pd.DataFrame, found: Map) -> Figure:
     return fig
 
 
-def _name(ax: Axes, words: str, at: Float64[np.ndarray, "2"], others: Float64[np.ndarray, "n 2"]) -> None:
-    """Words beside a point, across the line from the base that it lies on, on the side that is farther from other points."""
-    across = np.array([-at[1], at[0]]) / max(np.hypot(*at), 1e-12)
-    reach = 0.25 * np.ptp(others)
-    free = [np.linalg.norm(others - at - side * reach * across, axis=1).min() for side in (1, -1)]
-    across = across if free[0] >= free[1] else -across
-    side = "left" if across[0] > 0 else "right"
-    ax.annotate(words, tuple(at), xytext=tuple(14 * across), textcoords="offset points", fontsize=9, ha=side, va="center")
+def _name(ax: Axes, words: str, x: float, y: float) -> None:
+    """Words beside a point, away from the middle of the map and off the line on which the point lies."""
+    outward = 1 if x >= 0 else -1
+    across = np.array([-y, x]) / max(np.hypot(x, y), 1e-12)
+    across *= outward * (1 if across[0] >= 0 else -1)
+    side = "left" if outward > 0 else "right"
+    ax.annotate(words, (x, y), xytext=tuple(14 * across), textcoords="offset points", fontsize=9, ha=side, va="center")
 
 
 def draw_tied(measured: dict[str, Measured]) -> Figure:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from lib.figures import use_style
 from lib.language import curves, drawing, drawing_maps, measures
 from lib.language.measures_of_anchors import study_gram
 from lib.seeds import Seeds
@@ -28,8 +29,11 @@ def line(outcome):
 
 
 @pytest.fixture(autouse=True)
-def closed():
-    yield
+def styled():
+    """As in a notebook, whatever other tests left behind."""
+    with plt.rc_context():
+        use_style()
+        yield
     plt.close("all")
 
 
@@ -40,7 +44,7 @@ def drawn(ax, label):
 
 def test_sliders_show_scores_and_margins(outcome, line):
     fig = drawing.draw_sliders(line, curves.base_table(outcome, SETUP, SEEDS))
-    assert [ax.get_title() for ax in fig.axes[:2]] == [A, B]
+    assert [ax.get_title("left") for ax in fig.axes[:2]] == [A, B]
     x, y = drawn(fig.axes[2], "margin of unseen texts")
     np.testing.assert_allclose(x, SETUP.path)
     np.testing.assert_allclose(y, SETUP.path, atol=1e-9)
