@@ -219,7 +219,7 @@ def compare(case: Case, repeats: int) -> list[dict]:
     gflops = case.flops / statistics.median(ours) / 1e9
     shared = {
         "device": case.device, "threads": torch.get_num_threads(), "repeats": repeats, "ours_s": statistics.median(ours),
-        "size": f"d={case.width}, K={case.members}, {case.at_once} at once, {case.steps} steps of {ROWS} x {TIME} tokens",
+        "size": f"d={case.width}, K={case.members}, at most {case.at_once} at once, {case.steps} steps of {ROWS} x {TIME} tokens",
         "gflops": gflops, "fraction_of_matmul": gflops / matmul_gflops(case.device),
     }  # fmt: skip
     rows = []

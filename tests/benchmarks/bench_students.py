@@ -148,7 +148,7 @@ def compare(case: Case, device: str, repeats: int) -> dict:
     gflops = count * steps * n * affine_flops(*pairwise(case.sizes)) / seconds / 1e9
     return {
         "name": "students under all labels", "device": device, "threads": torch.get_num_threads(), "repeats": repeats,
-        "size": f"{count} students, {min(count, case.setup.members_at_once)} at once, batch {n}, {steps} steps",
+        "size": f"{count} students, batch {n}, {steps} steps",
         "ours_s": seconds, "peer": f"loop of torch modules, {sgd} SGD", "peer_s": statistics.median(peers),
         "ratio": middle, "noise": high - low, "gflops": gflops, "fraction_of_matmul": gflops / matmul_gflops(device),
         "accuracy": own / 100, "peer_accuracy": theirs / 100, "largest_difference": difference(case, sgd),
