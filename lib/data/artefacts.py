@@ -18,6 +18,8 @@ Progress = Callable[[float | int], None]
 """Told the share of the work that is done, from 0 to 1."""
 Build = Callable[[Path, Progress], None]
 """Writes its files into the new, empty folder that it is given."""
+Seconds = float | int | Callable[[], float]
+"""What a build is expected to take, or a function that finds it out when the build begins."""
 
 
 def artefact_folder(kind: str, key: Mapping[str, Any]) -> Path:
@@ -35,19 +37,20 @@ def artefact_folder(kind: str, key: Mapping[str, Any]) -> Path:
     return cache_root() / "artefacts" / f"{kind}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
 
 
-def artefact(kind: str, key: Mapping[str, Any], build: Build, *, seconds: float | int | None = None) -> Path:
+def artefact(kind: str, key: Mapping[str, Any], build: Build, *, seconds: Seconds | None = None, what: str | None = None) -> Path:
     """The folder of a sound artefact, built first where it is absent or damaged.
 
     `key` says all that the content depends on: another key is another artefact. `build(folder, progress)` writes the files
-    and may tell its progress, which is shown beside the `seconds` it is expected to take. Two runs that want the same
-    artefact at once build it once; a build that raises leaves nothing.
+    and may tell its progress, which is shown beside the `seconds` it is expected to take; one without is done at once, and
+    nothing is shown. `what` says what is built, by default kind and name. Two runs that want the same artefact at once build
+    it once; a build that raises leaves nothing.
 
     Raises:
         ValueError: the kind or the key cannot name a folder.
         DataUnavailable: the cache folder cannot be written.
     """
     folder = artefact_folder(kind, key)
-    label = f"{kind} {key['name']}" if "name" in key else kind
+    label = what or (f"{kind} {key['name']}" if "name" in key else kind)
     begun = False
 
     def fill(scratch: Path, whole: Path, fault: str) -> dict[str, Any]:
@@ -56,7 +59,10 @@ def artefact(kind: str, key: Mapping[str, Any], build: Build, *, seconds: float 
             print(f"The cached {label} is damaged ({fault}): building it again.", flush=True)
         whole.mkdir()
         begun = True
-        _watched(whole, build, label, seconds)
+        if seconds is None:
+            build(whole, lambda share: None)
+        else:
+            _watched(whole, build, label, seconds)
         return {"kind": kind, "key": dict(key)}
 
     try:
@@ -73,13 +79,13 @@ def artefact(kind: str, key: Mapping[str, Any], build: Build, *, seconds: float 
     return folder
 
 
-def _watched(folder: Path, build: Build, label: str, seconds: float | int | None) -> None:
+def _watched(folder: Path, build: Build, label: str, seconds: Seconds) -> None:
     """Build under a progress bar."""
     from tqdm import tqdm
 
-    expected = "" if seconds is None else f" (about {seconds:.0f} s, once)"
+    expected = seconds() if callable(seconds) else seconds
     shape = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, desc=f"building {label}{expected}", bar_format=shape, file=sys.stdout) as bar:
+    with tqdm(total=1.0, desc=f"building {label} (about {expected:.0f} s, once)", bar_format=shape, file=sys.stdout) as bar:
 
         def told(share: float | int) -> None:
             bar.update(max(0.0, min(share, 1.0) - bar.n))

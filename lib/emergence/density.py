@@ -17,6 +17,17 @@ def bin_edges(bins: int = BINS) -> Float64[np.ndarray, "_"]:
     return np.arange(bins + 1) / bins
 
 
+def level_edges(levels: int, bins: int = BINS) -> Float64[np.ndarray, "_"]:
+    """Edges for the picture of a histogram of shares 0, 1 / levels, ..., 1 of so many examples.
+
+    Fewer than 2 * bins levels have a bin each, with its level in the middle: equal bins would hold one level here, none or two
+    there, and an empty bin would look like a gap in the sample. More levels have the equal `bins`. Errors: ValueError for
+    fewer than one level or bin.
+    """
+    check_least(levels=(levels, 1))
+    return (np.arange(levels + 2) - 0.5) / levels if levels < 2 * bins else bin_edges(bins)
+
+
 def bin_of(values: Float64[np.ndarray, "n"], bins: int = BINS) -> Int64[np.ndarray, "n"]:
     """The bin of each share: [left, right), the last one with its right end."""
     return np.minimum(np.searchsorted(bin_edges(bins), values, side="right") - 1, bins - 1)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.emergence.curves import pick_seeds
-from lib.emergence.density import bin_edges
+from lib.emergence.density import level_edges
 from lib.emergence.drawing import GREY, MEAN, count_words, scale_axis, shades
 from lib.emergence.intervals import sound_seeds
 from lib.emergence.outcome import Outcome
@@ -45,7 +45,7 @@ def draw_likelihood(outcome: Outcome, setup: Setup, length: int) -> Figure:
         axes["main"].scatter(x, y, s=22, color=colour, alpha=0.7, linewidths=0, label=f"{scale}")
     stacked = {"stacked": True, "color": colours}
     axes["top"].hist(list(nll), bins=np.histogram_bin_edges(nll, 30), **stacked)
-    axes["side"].hist(list(exact), bins=bin_edges(), orientation="horizontal", **stacked)
+    axes["side"].hist(list(exact), bins=level_edges(setup.questions(length)), orientation="horizontal", **stacked)
     axes["main"].set(xlabel="negative log-likelihood (nats per token)", ylabel="exact match", ylim=(-0.03, 1.03))
     axes["top"].sharex(axes["main"])
     axes["side"].sharey(axes["main"])
@@ -92,7 +92,7 @@ def draw_training(outcome: Outcome, setup: Setup, scale: int, length: int) -> Fi
         left.plot(steps, curves[:, ranked[round(rank * (len(ranked) - 1))]], color=colour, lw=2.2, marker="o", ms=4, label=name)
     left.set(xlabel="training step", ylabel="exact match", ylim=(-0.03, 1.03))
     left.set_title(f"{setup.scale} {scale}, length {length}, {count_words(outcome)}")
-    right.hist(curves[-1], bins=bin_edges(), orientation="horizontal", color=PALETTE[0])
+    right.hist(curves[-1], bins=level_edges(setup.questions(length)), orientation="horizontal", color=PALETTE[0])
     right.set(xlabel="seeds", title="at the end")
     fig.legend(*left.get_legend_handles_labels(), loc="outside right center", title="rank at the end")
     return fig
@@ -105,7 +105,7 @@ def draw_control(outcome: Outcome, setup: Setup, length: int) -> Figure:
     fig, axes = plt.subplots(2, len(losses), figsize=(2.2 * len(losses) + 0.8, 4.2), sharey="row")
     for column, (scale, loss, exact) in enumerate(zip(sound.scales, losses, sound.final(length), strict=True)):
         _marked_histogram(axes[0, column], loss, np.histogram_bin_edges(loss, 15), GREY)
-        _marked_histogram(axes[1, column], exact, bin_edges(), PALETTE[0])
+        _marked_histogram(axes[1, column], exact, level_edges(setup.questions(length)), PALETTE[0])
         axes[0, column].set_title(f"{setup.scale} {scale}")
         axes[0, column].locator_params(axis="x", nbins=3)
         axes[0, column].set_xlabel("training loss (nats)")

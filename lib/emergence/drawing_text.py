@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.emergence.density import bin_edges
+from lib.emergence.density import level_edges
 from lib.emergence.drawing import GREY
 from lib.emergence.questions import CHANCE
 from lib.emergence.reinitialised import Base, TextOutcome
@@ -25,7 +25,7 @@ def draw_texts(outcome: TextOutcome, setup: TextSetup, base: Base) -> Figure:
     fig, axes = plt.subplots(len(accuracy), 2, figsize=(7.6, 1.25 * len(accuracy) + 1.3), sharex="col", squeeze=False)
     edges = np.histogram_bin_edges(lm, LOSS_BINS)
     for (left, right), share, runs, losses in zip(axes[::-1], sound.shares, accuracy, lm, strict=True):
-        left.hist(runs, bins=bin_edges(40), color=PALETTE[0])
+        left.hist(runs, bins=level_edges(setup.questions, 40), color=PALETTE[0])
         right.hist(losses, bins=edges, color=GREY)
         right.axvline(losses.mean(), color="black", lw=1.2, label="mean")
         right.axvline(np.median(losses), color=PALETTE[1], lw=1.2, ls="--", label="median")

@@ -112,7 +112,7 @@ def bimodal_measurements(outcome: Outcome, setup: Setup, length: int, drawn: Dra
     `bimodal/...`, `nll/...`, `loss/...` of exact match, nll and loss there: as in `shape_measurements`. `bimodal/dip_p_any`: the
     p-value times the number of scales (at most 1), as the scale was chosen.
     """
-    runs, levels = outcome.final(length), len(setup.make_task().evaluation(length).inputs)
+    runs, levels = outcome.final(length), setup.questions(length)
     place, count = bimodal_scale(runs, setup.tau), runs.shape[1]
     exact = runs[place][drawn]
     parts = {"below": exact < FAILED, "between": (exact >= FAILED) & (exact <= WON), "above": exact > WON}

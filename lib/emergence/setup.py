@@ -83,6 +83,10 @@ class Setup:
             return Count(self.numbers, (1, self.longest), self.context)
         return Addition((1, self.longest), context=self.context)
 
+    def questions(self, length: int) -> int:
+        """How many questions the exam of this length has."""
+        return len(self.make_task().evaluation(length).inputs)
+
     def net(self, scale: int) -> Decoder:
         """The network at one scale. ValueError for a width that heads of `head_width` do not fill."""
         width, layers = (scale, self.layers) if self.scale == "width" else (self.width, scale)

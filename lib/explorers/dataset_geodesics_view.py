@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -14,18 +13,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lib.explorers.dataset_geodesics_state import Backdrop
+from lib.explorers.modules import FRONT, module
 from lib.explorers.readout import Readout
 from lib.figures import SEQUENTIAL
 from lib.transport.labels import LabelledData
 
-FRONT = Path(__file__).parent / "front"
 WORTH_SAYING = 0.02  # seconds; less is what was kept
 
 
 class TriangleView(anywidget.AnyWidget):
     """The simplex with its point. `request` comes from the browser: a number that grows, and weights; `frame` answers it."""
 
-    _esm = "\n".join((FRONT / name).read_text(encoding="utf-8") for name in ("backdrop.js", "triangle.js"))  # one module
+    _esm = module("backdrop", "triangle")
     _css = FRONT / "geodesics.css"
     names = t.List(t.Unicode()).tag(sync=True)
     colours = t.List(t.Unicode()).tag(sync=True)
@@ -38,7 +37,7 @@ class TriangleView(anywidget.AnyWidget):
 class SamplesView(anywidget.AnyWidget):
     """Followed samples as images or points, bars of their soft labels, and read-outs. `stage` is rare, `frame` is live."""
 
-    _esm = FRONT / "samples.js"
+    _esm = module("element", "samples")
     _css = FRONT / "geodesics.css"
     stage = t.Dict().tag(sync=True)
     frame = t.Dict().tag(sync=True)

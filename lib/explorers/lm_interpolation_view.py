@@ -1,7 +1,6 @@
 """What the browser gets of the lm-interpolation explorer, as plain data, and the views that draw it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -11,10 +10,10 @@ import traitlets as t
 from lib.explorers import lm_interpolation as method
 from lib.explorers.lm_interpolation_scene import Scene
 from lib.explorers.lm_interpolation_state import PANES, SAMPLES, Pane, State, Text
+from lib.explorers.modules import FRONT, module
 from lib.figures import PALETTE
 from lib.language.weights import Anchor
 
-FRONT = Path(__file__).parent / "front"
 COLOURS = dict(zip(PANES, PALETTE, strict=False))
 DIGITS = 4
 
@@ -22,7 +21,7 @@ DIGITS = 4
 class PaneView(anywidget.AnyWidget):
     """One mix: its text as it is written, and its scores."""
 
-    _esm = FRONT / "lm_interpolation_pane.js"
+    _esm = module("element", "lm_interpolation_pane")
     _css = FRONT / "lm_interpolation.css"
     frame = t.Dict().tag(sync=True)
 
@@ -30,7 +29,7 @@ class PaneView(anywidget.AnyWidget):
 class TokensView(anywidget.AnyWidget):
     """The next token under both mixes, and below it the anchors' own texts."""
 
-    _esm = FRONT / "lm_interpolation_tokens.js"
+    _esm = module("element", "lm_interpolation_tokens")
     _css = FRONT / "lm_interpolation.css"
     frame = t.Dict().tag(sync=True)
     anchors = t.List().tag(sync=True)

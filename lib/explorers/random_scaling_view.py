@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets as t
 
+from lib.explorers.modules import FRONT, module
 from lib.explorers.random_scaling import Frame, fresh_values
 from lib.explorers.random_scaling_runs import COLUMNS, lanes
 from lib.explorers.random_scaling_state import STEPS, Fresh, Scene
@@ -27,8 +27,7 @@ from lib.explorers.random_scaling_words import (
 from lib.explorers.readout import Readout
 from lib.figures import PALETTE
 
-FRONT = Path(__file__).parent / "front"
-PARTS = ("svg", "distribution", "curves")
+PARTS = ("random_scaling_svg", "random_scaling_distribution", "random_scaling_curves", "random_scaling")
 COLOURS = {
     "seeds": PALETTE[0], "emergent": PALETTE[1], "linear": PALETTE[2], "mean_success": PALETTE[3], "median": PALETTE[7],
     "tau": PALETTE[5], "chosen": PALETTE[6],
@@ -49,7 +48,7 @@ class SeedsView(anywidget.AnyWidget):
     comes from the browser: a field of the state and its value.
     """
 
-    _esm = "\n".join((FRONT / f"random_scaling{name}.js").read_text(encoding="utf-8") for name in (*(f"_{p}" for p in PARTS), ""))
+    _esm = module("element", *PARTS)
     _css = FRONT / "random_scaling.css"
     stage = t.Dict().tag(sync=True)
     panels = t.Dict().tag(sync=True)

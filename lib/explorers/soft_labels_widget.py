@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -15,12 +14,12 @@ from torch import Tensor
 
 from lib.explorers import soft_labels as method
 from lib.explorers.display import show
+from lib.explorers.modules import FRONT, module
 from lib.explorers.readout import Readout
 from lib.explorers.soft_labels_charts import charts
 from lib.explorers.soft_labels_state import TEMPERATURE, Frame, Scene, Trained
 from lib.explorers.soft_labels_still import draw_still
 
-FRONT = Path(__file__).parent / "front"
 NARROW = {"description_width": "112px"}
 WIDE = w.Layout(width="98%")
 CLICKED = ("image", "ipc", "swap", "top")  # what thumbnails and charts may ask for
@@ -29,7 +28,7 @@ CLICKED = ("image", "ipc", "swap", "top")  # what thumbnails and charts may ask 
 class ImagesView(anywidget.AnyWidget):
     """All images as thumbnails by class. `request` comes from the browser: a field of the state and its value."""
 
-    _esm = FRONT / "soft_labels_images.js"
+    _esm = module("element", "soft_labels_images")
     _css = FRONT / "soft_labels.css"
     stage = t.Dict().tag(sync=True)
     frame = t.Dict().tag(sync=True)
@@ -39,7 +38,7 @@ class ImagesView(anywidget.AnyWidget):
 class LabelView(anywidget.AnyWidget):
     """The chosen image with its label, the read-outs and the charts; `request` as in `ImagesView`."""
 
-    _esm = FRONT / "soft_labels.js"
+    _esm = module("element", "soft_labels")
     _css = FRONT / "soft_labels.css"
     stage = t.Dict().tag(sync=True)
     frame = t.Dict().tag(sync=True)

@@ -4,17 +4,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lib.data.artefacts import artefact, artefact_folder
 from lib.language.adapters import Adapter, load_adapter, save_adapter
 from lib.language.backbone import Backbone
-from lib.language.training import Name, Progress, Recipe, train_anchors
+from lib.language.training import Name, Progress, Recipe, expected_seconds, train_anchors
 from lib.seeds import Seeds
 
 KIND, VERSION = "anchor", 1  # raise the version when the same recipe trains to something else
-FLOPS_A_SECOND = 1.5e11  # of a laptop while it trains, roughly; only for the time that the progress bar announces
 
 
 def anchors(backbone: Backbone, corpora: Mapping[Name, Sequence[str]], recipe: Recipe, seeds: Seeds) -> dict[Name, Adapter]:
@@ -42,8 +42,11 @@ def anchors(backbone: Backbone, corpora: Mapping[Name, Sequence[str]], recipe: R
                     secure(other)
             save_adapter(trained[name], folder, backbone.name)
 
-        seconds = None if name in trained else _seconds(backbone, recipe, max(1, len(absent())))
-        return artefact(KIND, keys[name], build, seconds=seconds)
+        if name in trained:
+            return artefact(KIND, keys[name], build)
+        many = max(1, len(absent()))  # one that is there but damaged is not absent
+        seconds = partial(expected_seconds, backbone, recipe, many)
+        return artefact(KIND, keys[name], build, seconds=seconds, what=f"{many} anchors" if many > 1 else None)
 
     paths = {name: secure(name) for name in ordered}
     return {name: load_adapter(paths[name], backbone.fingerprint) for name in corpora}
@@ -57,9 +60,3 @@ def _key(backbone: Backbone, name: Name, texts: Sequence[str], recipe: Recipe, s
         "base": backbone.fingerprint, "recipe": asdict(recipe.resolved(backbone)), "corpus": corpus,
         "seed": [seeds.root, *seeds.path], "version": VERSION,
     }  # fmt: skip
-
-
-def _seconds(backbone: Backbone, recipe: Recipe, count: int) -> float:
-    """About how long training takes: two products of each weight with each token forward, two backward."""
-    weights = sum(parameter.numel() for parameter in backbone.model.parameters())
-    return 4 * weights * recipe.steps * recipe.batch * recipe.block * count / FLOPS_A_SECOND

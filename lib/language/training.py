@@ -1,6 +1,7 @@
 """Anchors: one LoRA adapter for each corpus, all from the same frozen base, trained side by side."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -121,14 +122,34 @@ def train_anchors(
             rows[name] = blocks_of(texts, backbone, recipe.block)
         except ValueError as error:
             raise ValueError(f"anchor {name!r}: {error}") from None
-    fitting = max(1, TOKENS_AT_ONCE // (recipe.batch * recipe.block))
-    groups = math.ceil(len(rows) / fitting)
+    groups = math.ceil(len(rows) / _fitting(recipe))
     trained: dict[Name, Adapter] = {}
     for k in range(groups):
         names = list(rows)[len(rows) * k // groups : len(rows) * (k + 1) // groups]
         group = {name: rows[name] for name in names}
         trained |= _train_group(backbone, group, recipe, seeds, partial(_overall, progress, k, groups))
     return trained
+
+
+def expected_seconds(backbone: Backbone, recipe: Recipe, count: int) -> float:
+    """About how long `train_anchors` takes for so many corpora here and now: one step is done, on a meaningless text."""
+    recipe = recipe.resolved(backbone)
+    together = min(count, _fitting(recipe))
+    lanes = _lanes(backbone, recipe, [Seeds(0).child("clock", lane) for lane in range(together)])
+    ids = torch.full((together, recipe.batch, recipe.block), backbone.start, device=backbone.device)
+    began = time.perf_counter()
+    _backward(lanes, ids)
+    return (time.perf_counter() - began) * recipe.steps * count / together
+
+
+def _fitting(recipe: Recipe) -> int:
+    """How many anchors pass through the model together."""
+    return max(1, TOKENS_AT_ONCE // (recipe.batch * recipe.block))
+
+
+def _lanes(backbone: Backbone, recipe: Recipe, nodes: Sequence[Seeds]) -> Lanes:
+    dtype = torch.bfloat16 if recipe.precision == "bfloat16" else backbone.model.dtype
+    return Lanes(backbone.model, recipe.targets, recipe.rank, recipe.lora_alpha / recipe.rank, dtype, nodes, recipe.dropout)
 
 
 def _overall(progress: Progress, k: int, groups: int, share: float) -> None:
@@ -141,11 +162,9 @@ def _train_group(
 ) -> dict[Name, Adapter]:
     """Anchors that pass through the model together."""
     recipe = recipe.resolved(backbone)
-    dtype = torch.bfloat16 if recipe.precision == "bfloat16" else backbone.model.dtype
     nodes = [_node(seeds, name) for name in rows]
     orders = [Order(torch.arange(len(own)), node) for own, node in zip(rows.values(), nodes, strict=True)]
-    scale = recipe.lora_alpha / recipe.rank
-    lanes = Lanes(backbone.model, recipe.targets, recipe.rank, scale, dtype, nodes, recipe.dropout)
+    lanes = _lanes(backbone, recipe, nodes)
     optimiser = torch.optim.AdamW(lanes.parameters(), lr=recipe.lr, foreach=True)
     history = []
     for step in range(recipe.steps):

@@ -16,6 +16,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
+from lib.runs.bars import BarWatch
 from lib.runs.html import strip_widgets, write_html
 from lib.runs.identity import notebook_cells, run_id
 from lib.runs.job import Job, event
@@ -123,6 +124,7 @@ def _through_papermill(entry: Entry, job: Job, output: Path, emit: Emit) -> RunF
                 request_save_on_cell_execute=False, autosave_cell_every=0,
                 kernel_manager_class=RunKernelManager, on_cell_start=on_cell_start,
                 store_widget_state=False, start_timeout=120,
+                stdout_file=BarWatch(lambda bar: emit(event("bar", bar=bar))),
             )  # fmt: skip
         except PapermillExecutionError as error:
             full = any(os.strerror(number) in str(error.evalue) for number in FULL)  # some disk, not always that of the outputs

@@ -60,5 +60,5 @@ class Job:
 
 
 def event(name: str, **facts: Any) -> str:
-    """One event as a line of JSON: cell (index, of, id), held, done (folder), failed (kind, error, cell, kept)."""
+    """One event as a line of JSON: cell (index, of, id), bar (bar), held, done (folder), failed (kind, error, cell, kept)."""
     return json.dumps({"event": name, **facts})

@@ -23,13 +23,17 @@ RETRIED = ("kernel", "process")  # kinds of failure that say nothing about the n
 
 @dataclass(eq=False)
 class Progress:
-    """Where one job is, as its events tell; `strikes` counts attempts that were lost to a dead kernel or process, `note` says
-    why it started cold where that was not meant."""
+    """Where one job is, as its events tell.
+
+    `bar` is the latest progress bar of its cell; `strikes` counts attempts that were lost to a dead kernel or process, `note`
+    says why it started cold where that was not meant.
+    """
 
     job: Job
     state: str = WAITING
     cell: str = ""
     position: str = ""
+    bar: str = ""
     error: str = ""
     kind: str = ""
     kept: str = ""
@@ -51,15 +55,17 @@ class Progress:
 
     def view(self) -> dict[str, str]:
         """What a display shows of it."""
-        return {"state": self.state, "cell": self.cell, "position": self.position}
+        return {"state": self.state, "cell": self.bar or self.cell, "position": self.position}
 
     def apply(self, facts: dict[str, Any]) -> None:
         """Take in one event of the run."""
         match facts["event"]:
             case "cell":
-                self.cell, self.position = facts["id"], f"{facts['index'] + 1}/{facts['of']}"
+                self.cell, self.position, self.bar = facts["id"], f"{facts['index'] + 1}/{facts['of']}", ""
+            case "bar":
+                self.bar = facts["bar"]
             case "done":
-                self.state, self.cell, self.position, self.error, self.kind, self.kept = DONE, "", "", "", "", ""
+                self.state, self.cell, self.position, self.bar, self.error, self.kind, self.kept = DONE, "", "", "", "", "", ""
             case "held":
                 self.state = HELD
             case "failed":
@@ -123,7 +129,7 @@ def perform(p: Progress, launcher: Launcher, notify: Notify, stopping: threading
 
 
 def _attempt(p: Progress, launcher: Launcher, notify: Notify, stopping: threading.Event) -> None:
-    p.state, p.cell, p.position = RUNNING, "", ""
+    p.state, p.cell, p.position, p.bar = RUNNING, "", "", ""
     notify(p)
     p.process = launcher.start(p.job)
     with contextlib.closing(p.process) as process:

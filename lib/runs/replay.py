@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lib.runs.job import Job
-from lib.runs.launch import DONE, RUNNING, Progress, run_jobs
-from lib.runs.live import clock
+from lib.runs.launch import DONE, Progress, run_jobs
+from lib.runs.live import LogLines, clock
 from lib.runs.places import outputs_root
 from lib.runs.records import Provenance, Results
 from lib.runs.stored import PUBLISHED, RESERVED, Unreadable, read_record
@@ -195,11 +195,11 @@ def _execute(job: Job, origin: Origin, console: Console) -> Progress:
     """Run the job with as many threads as then (their number decides the last bits), and show where it is: one live line
     in a terminal, a line per cell in a log."""
     about, threads = f"about {clock(origin.wall_s)}", origin.threads
+    lines = LogLines(f"started again, {job.size} size, {about}")
 
     def log(p: Progress) -> None:
-        if p.state == RUNNING:
-            where = f"cell {p.position} {p.cell}" if p.cell else f"started again, {job.size} size, {about}"
-            console.print(f"  {clock(p.elapsed)}  {job.slug}  {where}")
+        if line := lines.next(p):
+            console.print(line, markup=False, soft_wrap=True)
 
     if not console.is_terminal:
         return run_jobs([job], 1, log, threads)[0]
@@ -208,7 +208,7 @@ def _execute(job: Job, origin: Origin, console: Console) -> Progress:
         task = bar.add_task(job.slug, total=None)
 
         def move(p: Progress) -> None:
-            bar.update(task, description=f"{job.slug}  {p.state}  {p.position} {p.cell}")
+            bar.update(task, description=f"{job.slug}  {p.state}  {p.position} {p.bar or p.cell}")
 
         return run_jobs([job], 1, move, threads)[0]
 

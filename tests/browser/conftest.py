@@ -69,8 +69,8 @@ def notebook(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def served(notebook, tmp_path_factory):
-    """Start a server for a notebook's folder: served("jupyterlab") or served("voila") gives its address."""
+def served(tmp_path_factory):
+    """Start a server for a notebook's folder: served("jupyterlab", path) or served("voila", path) gives its address."""
     running = []
     home = tmp_path_factory.mktemp("jupyter")
     for name, values in SETTINGS.items():
@@ -80,7 +80,7 @@ def served(notebook, tmp_path_factory):
     private = {f"JUPYTER_{room}_DIR": str(home / room.lower()) for room in ("CONFIG", "DATA", "RUNTIME")}
     env = os.environ | private | {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
 
-    def start(program, notebook=notebook):
+    def start(program, notebook):
         port = free_port()
         words = {
             "jupyterlab": [
@@ -136,7 +136,11 @@ def browser():
 
 @pytest.fixture
 def page(browser):
-    page = browser.new_page(viewport={"width": 1500, "height": 1500})
+    """A new page; errors in it, and what a widget's view complains of, fail the test."""
+    page, errors = browser.new_page(viewport={"width": 1500, "height": 1500}), []
     page.set_default_timeout(90_000)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" and "anywidget" in said.text else None)
     yield page
     page.close()
+    assert errors == []

@@ -1,12 +1,39 @@
-"""What the browser tests share: Run All Cells, waiting, and screenshots."""
+"""What the browser tests share: notebooks to open, Run All Cells, keys on sliders, waiting, and screenshots."""
 
 import os
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import TimeoutError
 
 STARTED = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(p => /\\[(\\*|\\d+)\\]/.test(p.textContent))"
 DONE = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(p => /\\[\\d+\\]/.test(p.textContent))"
+
+
+def write_notebook(path, *sources):
+    """A notebook of these code cells."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def open_notebook(page, served, program, path):
+    """Open it in JupyterLab, and run all, or as a page of Voila."""
+    url = served(program, path)
+    if program == "jupyterlab":
+        page.goto(f"{url}/lab/tree/{path.name}")
+        run_all(page)
+    else:
+        page.goto(url, timeout=180_000)
+
+
+def press(box, slider, key, times=1):
+    """Keys on a slider that is to be seen, counted from above."""
+    handle = box.locator(".noUi-handle:visible").nth(slider)
+    handle.focus()
+    for _ in range(times):
+        handle.press(key)
 
 
 def run_all(page):

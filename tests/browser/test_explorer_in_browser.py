@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.driving import keep, run_all, until
+from tests.browser.driving import keep, open_notebook, until
 
 BOX = ".distance-explorer"
 READ = """() => {
@@ -23,21 +23,16 @@ def traces(page, condition, what):
     return until(page, what, found)
 
 
-def open_explorer(page, served, program):
-    url = served(program)
-    if program == "jupyterlab":
-        page.goto(f"{url}/lab/tree/weight-ensembles.ipynb")
-        run_all(page)
-    else:
-        page.goto(url, timeout=180_000)
+def open_explorer(page, served, program, notebook):
+    open_notebook(page, served, program, notebook)
     page.locator(f"{BOX} .js-plotly-plot .main-svg").first.wait_for(timeout=180_000)
     page.locator(BOX).first.scroll_into_view_if_needed()
     return page.locator(BOX).first
 
 
 @pytest.mark.parametrize("program", ["jupyterlab", "voila"])
-def test_move_slider_change_distance_pick_soup(page, served, program):
-    box = open_explorer(page, served, program)
+def test_move_slider_change_distance_pick_soup(page, served, notebook, program):
+    box = open_explorer(page, served, program, notebook)
     before = traces(page, lambda t: len(t.get("ingredients", {"x": []})["x"]) == 6, "first drawing")
     keep(page, BOX, f"{program}-start")
 
@@ -70,8 +65,8 @@ def test_move_slider_change_distance_pick_soup(page, served, program):
     traces(page, lambda t: t["ingredients"]["x"] != other["ingredients"]["x"], "held-out domain")
 
 
-def test_hover_and_click_on_the_map(page, served):
-    box = open_explorer(page, served, "jupyterlab")
+def test_hover_and_click_on_the_map(page, served, notebook):
+    box = open_explorer(page, served, "jupyterlab", notebook)
     point = page.evaluate("""() => {
       const plot = document.querySelector('.distance-explorer .js-plotly-plot');
       const trace = plot.data.find(t => t.name === 'ingredients');

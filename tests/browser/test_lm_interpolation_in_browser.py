@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
-from tests.browser.driving import keep, run_all, until
+from tests.browser.driving import keep, open_notebook, press, until, write_notebook
 
 SCENE = Path(__file__).parents[1] / "explorers" / "lm_interpolation_scene.py"
 SHOW = """
@@ -47,44 +46,24 @@ CLASHES = """async () => {
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A notebook of the explorer, in a folder of its own."""
-    path = tmp_path_factory.mktemp("lm-interpolation") / "lm-interpolation.ipynb"
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in (SCENE.read_text(encoding="utf-8"), SHOW, AFTER)],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    return write_notebook(
+        tmp_path_factory.mktemp("lm-interpolation") / "lm-interpolation.ipynb", SCENE.read_text(encoding="utf-8"), SHOW, AFTER
     )
-    nbformat.write(book, path)
-    return path
 
 
 @pytest.fixture
 def explorer(page, served, tiny):
-    """Open the notebook in a program and wait until both texts are written; errors of the page or of ours fail the test."""
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" and "anywidget" in said.text else None)
+    """Open the notebook in a program and wait until both texts are written."""
 
     def open_in(program):
-        url = served(program, tiny)
-        if program == "jupyterlab":
-            page.goto(f"{url}/lab/tree/{tiny.name}")
-            run_all(page)
-        else:
-            page.goto(url, timeout=180_000)
+        open_notebook(page, served, program, tiny)
         page.locator(f"{BOX} .lm-token").nth(9).wait_for(state="attached", timeout=180_000)
         page.locator(BOX).first.scroll_into_view_if_needed()
         box = page.locator(BOX).first
         written(page, box)
         return box
 
-    yield open_in
-    assert errors == []
-
-
-def press(box, slider, key, times=1):
-    handle = box.locator(".noUi-handle:visible").nth(slider)
-    handle.focus()
-    for _ in range(times):
-        handle.press(key)
+    return open_in
 
 
 def texts(box):

@@ -1,9 +1,8 @@
 """The explorers of the dataset-geodesics study under a real pointer, in JupyterLab after Run All and in Voila."""
 
-import nbformat
 import pytest
 
-from tests.browser.driving import keep, run_all, until
+from tests.browser.driving import keep, open_notebook, until, write_notebook
 
 SCENE = """
 import torch
@@ -57,34 +56,20 @@ WATCH = """() => {
 @pytest.fixture(scope="module")
 def geodesics(tmp_path_factory):
     """A notebook of the two explorers, in a folder of its own."""
-    path = tmp_path_factory.mktemp("geodesics") / "geodesics.ipynb"
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in CELLS],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-    )
-    nbformat.write(book, path)
-    return path
+    return write_notebook(tmp_path_factory.mktemp("geodesics") / "geodesics.ipynb", *CELLS)
 
 
 @pytest.fixture
 def explorers(page, served, geodesics):
-    """Open the notebook in a program and wait until both explorers are drawn; errors of the page fail the test."""
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    """Open the notebook in a program and wait until both explorers are drawn."""
 
     def open_in(program):
-        url = served(program, geodesics)
-        if program == "jupyterlab":
-            page.goto(f"{url}/lab/tree/{geodesics.name}")
-            run_all(page)
-        else:
-            page.goto(url, timeout=180_000)
+        open_notebook(page, served, program, geodesics)
         page.locator(".path-explorer .geo-speed").wait_for(timeout=180_000)
         page.locator(".simplex-explorer .geo-triangle svg").scroll_into_view_if_needed()
         page.evaluate(WATCH)
 
-    yield open_in
-    assert errors == []
+    return open_in
 
 
 def mixed(page, box=".simplex-explorer"):

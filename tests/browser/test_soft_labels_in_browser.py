@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
-from tests.browser.driving import keep, run_all, until
+from tests.browser.driving import keep, open_notebook, press, until, write_notebook
 
 SCENE = Path(__file__).parents[1] / "explorers" / "soft_labels_scene.py"
 SHOW = """
@@ -29,43 +28,22 @@ WATCH = """() => {
 @pytest.fixture(scope="module")
 def few_images(tmp_path_factory):
     """A notebook of the explorer, in a folder of its own."""
-    path = tmp_path_factory.mktemp("soft-labels") / "soft-labels.ipynb"
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in (SCENE.read_text(encoding="utf-8"), SHOW)],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-    )
-    nbformat.write(book, path)
-    return path
+    return write_notebook(tmp_path_factory.mktemp("soft-labels") / "soft-labels.ipynb", SCENE.read_text(encoding="utf-8"), SHOW)
 
 
 @pytest.fixture
 def explorer(page, served, few_images):
-    """Open the notebook in a program and wait until the explorer is drawn; errors of the page fail the test."""
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    """Open the notebook in a program and wait until the explorer is drawn."""
 
     def open_in(program):
-        url = served(program, few_images)
-        if program == "jupyterlab":
-            page.goto(f"{url}/lab/tree/{few_images.name}")
-            run_all(page)
-        else:
-            page.goto(url, timeout=180_000)
+        open_notebook(page, served, program, few_images)
         page.locator(f"{BOX} .sl-buys svg").wait_for(timeout=180_000)
         page.locator(f"{BOX} .sl-thumb").nth(19).wait_for()
         page.locator(BOX).first.scroll_into_view_if_needed()
         page.evaluate(WATCH)
         return page.locator(BOX).first
 
-    yield open_in
-    assert errors == []
-
-
-def press(box, slider, key, times=1):
-    handle = box.locator(".widget-slider .noUi-handle").nth(slider)
-    handle.focus()
-    for _ in range(times):
-        handle.press(key)
+    return open_in
 
 
 def shares(box):

@@ -48,6 +48,21 @@ def test_an_artefact_is_built_once_and_says_what_it_is(cache, capsys):
     assert folder.parent == cache / "artefacts"
 
 
+def test_what_is_expected_is_found_out_only_when_it_is_built_and_what_takes_no_time_is_silent(cache, capsys):
+    asked = []
+
+    def expected():
+        asked.append(1)
+        return 12.4
+
+    artefact("numbers", KEY, _build, seconds=expected, what="all numbers")
+    assert "building all numbers (about 12 s, once)" in capsys.readouterr().out
+    artefact("numbers", KEY, _refuse, seconds=expected)
+    artefact("numbers", {"name": "other"}, _build)
+    assert asked == [1]
+    assert capsys.readouterr().out == ""
+
+
 def test_the_key_names_the_folder_and_its_order_does_not_matter(cache):
     assert artefact_folder("a", {"x": 1, "y": 2}) == artefact_folder("a", {"y": 2, "x": 1})
     different = [artefact_folder(*one) for one in [("a", {"x": 1}), ("a", {"x": 2}), ("a", {"x": "1"}), ("b", {"x": 1})]]

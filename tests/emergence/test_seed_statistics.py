@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import gaussian_kde
 
-from lib.emergence.density import BANDWIDTH, GRID, bin_edges, histogram, kde
+from lib.emergence.density import BANDWIDTH, GRID, bin_edges, histogram, kde, level_edges
 from lib.emergence.resampling import bootstrap_ci
 from lib.emergence.statistics import seed_statistics
 from lib.seeds import Seeds
@@ -90,6 +90,19 @@ class TestModes:
     def test_histogram_is_numpys_away_from_rounding(self, shares, bins):
         inside = np.clip(np.array(shares) + 1e-6, 0, 1)
         assert np.array_equal(histogram(inside, bins), np.histogram(inside, bins, range=(0, 1))[0])
+
+    @given(st.integers(1, 200), st.integers(1, 30))
+    @QUICK
+    def test_a_picture_of_shares_that_all_occur_has_no_empty_bin(self, levels, bins):
+        counts, edges = np.histogram(np.arange(levels + 1) / levels, level_edges(levels, bins))
+        assert counts.sum() == levels + 1
+        assert counts.min() > 0
+        assert levels >= 2 * bins or set(counts) == {1}
+        assert np.allclose(np.diff(edges), edges[1] - edges[0])
+
+    def test_pictures_of_no_levels_are_refused(self):
+        with pytest.raises(ValueError, match="levels"):
+            level_edges(0)
 
     def test_density_mode_is_where_the_reflected_density_is_highest(self):
         rng = Seeds(1).numpy()

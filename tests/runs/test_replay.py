@@ -262,7 +262,7 @@ def test_replay_of_an_untouched_and_of_a_tampered_run(tiny, outputs, scratch, ca
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"replay of tiny {folder.name}: 1 bitwise the same, 0 within the interval, 0 different"
     assert lines[-2].startswith("mean: bitwise the same, ")
-    assert "tiny  started again, test size, about 0:0" in lines[0]
+    assert "tiny: started again, test size, about 0:0" in lines[0]
     assert [line.split()[-1] for line in lines[1:-2]][-2:] == ["figure", "finish"], "a line per cell, and no difference"
     assert state(outputs) == before
     assert os.environ["STUDIES_OUTPUTS"] == str(outputs)

@@ -1,11 +1,4 @@
 // One mix of the lm-interpolation explorer: its text as it is written, and its scores.
-function add(parent, tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  parent.append(element);
-  return element;
-}
 
 function place(element, value) {
   element.hidden = value === undefined;

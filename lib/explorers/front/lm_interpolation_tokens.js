@@ -1,14 +1,6 @@
 // The next token under both mixes as pairs of bars that move to their rank, and the anchors' own texts.
 const ROW = 30, LEAST = 0.02;  // pixels from bar to bar; the shortest scale of the bars
 
-function add(parent, tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  parent.append(element);
-  return element;
-}
-
 function percent(share) {
   if (share === null) return "–";
   return share > 0 && share < 0.001 ? "<0.1 %" : `${(100 * share).toFixed(1)} %`;

@@ -1,14 +1,6 @@
 // Small helpers to draw with; put before random_scaling_distribution.js, _curves.js and random_scaling.js: one module together.
 const HALF = 3.4;  // about half a character of a tick in pixels
 
-function add(parent, tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  parent.append(element);
-  return element;
-}
-
 function draw(parent, tag, attributes = {}, text) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   set(element, attributes);

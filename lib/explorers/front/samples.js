@@ -2,14 +2,6 @@
 // Images are canvases of their own size, enlarged by the browser; points are drawn in a scene that can be turned.
 const INK = 255;
 
-function add(parent, tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  parent.append(element);
-  return element;
-}
-
 function bytes(view) {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }

@@ -1,11 +1,4 @@
 // One image with its label as bars, the label's way through the epochs, numbers in words, and charts that the kernel draws.
-function add(parent, tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  parent.append(element);
-  return element;
-}
 
 function paint(canvas, view, [height, width, channels]) {
   const values = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);

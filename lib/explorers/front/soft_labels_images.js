@@ -1,14 +1,6 @@
 // The few images, class by class, to choose one from; a cross marks those whose label has its largest share elsewhere.
 const INK = 255;
 
-function add(parent, tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  parent.append(element);
-  return element;
-}
-
 function paint(canvas, values, start, [height, width, channels]) {
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d"), image = context.createImageData(width, height);
