@@ -64,7 +64,8 @@ class Listening(Backbone):
 class Scene:
     """Made and checked by `scene_of`.
 
-    `backbone`: a model of the explorer's own, see `twin`, and `mixer` its anchors. `scorers`: a judge for each attribute.
+    `backbone`: a model of the explorer's own, see `twin`, and `mixer` its anchors. `scorers`: a judge for each attribute;
+    `ends`: its mean scores of real texts of the negative and of the positive side.
     `curves`: (attribute moved, attribute scored) -> the scores measured while the first was mixed alone; all attributes have
     their own. `measured`: how, in words. `tokens`, `temperature`: to begin with. `gate`: held by whoever uses the model.
     """
@@ -74,6 +75,7 @@ class Scene:
     attributes: Attributes
     sides: tuple[Side, ...]
     scorers: Mapping[str, Scorer]
+    ends: Mapping[str, tuple[float, float]]
     curves: Mapping[tuple[str, str], Curve]
     rest: Mapping[str, float]
     prompts: tuple[str, ...]
@@ -93,6 +95,7 @@ def scene_of(
     backbone: Backbone,
     adapters: Mapping[Anchor, Adapter],
     scorers: Mapping[str, Scorer],
+    ends: Mapping[str, tuple[float, float]],
     curves: pd.DataFrame,
     prompts: Sequence[str],
     *,
@@ -103,22 +106,27 @@ def scene_of(
 ) -> Scene:
     """The scene of anchors (attribute, sign) with a judge for each attribute and ready prompts.
 
+    `ends`: the mean scores that each judge gives to real texts of the negative and of the positive side.
     `curves` has the columns moved, scored, alpha and score: the mean score of attribute `scored` where attribute `moved` was
     mixed alone at `alpha`; where `moved` is empty, that of the base. Rows with moved = scored are needed for all attributes.
     Where one was not scored while another was moved, it counts as staying at the base's score, or else at its own middle.
     `measured`: how, such as "60 texts a point". The explorer changes nothing of `backbone`: its model is a twin.
 
-    Errors: ValueError for a missing anchor, judge, curve or prompt and for scores that are not in [0, 1]; what Mixer refuses.
+    Errors: ValueError for a missing anchor, judge, pair of ends, curve or prompt and for scores that are not in [0, 1]; what
+    Mixer refuses.
     """
     attributes = Attributes.of(adapters)
     if missing := [name for name in attributes.names if name not in scorers]:
         raise ValueError(f"scorers: got {sorted(scorers)}, allowed is one for each attribute, also for {', '.join(missing)}")
+    for name in attributes.names:
+        if len(pair := ends.get(name, ())) != 2 or not all(0 <= score <= 1 for score in pair):
+            raise ValueError(f"ends: got {pair} for {name!r}, allowed are two scores in [0, 1] for each attribute")
     if isinstance(prompts, str) or not prompts or "" in prompts:
         raise ValueError(f"prompts: got {prompts!r}, allowed is a list of at least one text, none of them empty")
     measurements = _curves(curves, attributes)
     own = twin(backbone)
     return Scene(
-        own, Mixer(own, adapters), attributes, tuple(map(_side, attributes.names)), dict(scorers), measurements,
+        own, Mixer(own, adapters), attributes, tuple(map(_side, attributes.names)), dict(scorers), dict(ends), measurements,
         _rest(curves, measurements, attributes), tuple(dict.fromkeys(prompts)), seeds, tokens, float(temperature), measured,
     )  # fmt: skip
 

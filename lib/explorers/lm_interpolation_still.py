@@ -8,46 +8,55 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lib.explorers.lm_interpolation_scene import Scene
 from lib.explorers.lm_interpolation_state import PANES, Pane, State
 from lib.explorers.lm_interpolation_view import COLOURS, pane_data, tokens_data
 
-FOLD, LINES = 64, 8  # characters of a line of text, and how many lines there is room for
+FOLD, LINES = 68, 8  # characters of a line of text, and how many lines are shown at most
+LINE = 0.2  # inches of a line of words
+GREY = "#6B7280"
+PREDICTED, WRITTEN = "predicted: straight lines through measured scores, weighted by λ", "this text, n = 1"
 
 
 def draw_still(scene: Scene, state: State, panes: Mapping[str, Pane]) -> Figure:
     """Both texts with their scores, and the next token under both mixes."""
-    fig = plt.figure(figsize=(11, 7.6), layout="constrained")
-    upper, lower = fig.subfigures(2, 1, height_ratios=(1.2, 1))
-    for part, pane in zip(upper.subfigures(1, 2), PANES, strict=True):
-        page, scores = part.subfigures(2, 1, height_ratios=(1, 1))
-        shown = pane_data(scene, state, panes, pane)
-        _draw_page(page, shown)
-        _draw_scores(scores.subplots(), shown)
-        scores.legend(loc="outside lower center", ncols=2)
-    _draw_tokens(lower.subplots(), tokens_data(scene, state, panes))
+    both, after = [pane_data(scene, state, panes, pane) for pane in PANES], tokens_data(scene, state, panes)
+    pages = [_page(shown) for shown in both]
+    heads, bodies = (max(1 + part.count("\n") for part in parts) for parts in zip(*pages, strict=True))
+    rows = (LINE * (heads + bodies + 2), 1.2 + 0.34 * len(scene.sides), 1.2 + 0.28 * len(after["bars"]))
+    fig = plt.figure(figsize=(11, sum(rows)), layout="constrained")
+    upper, middle, lower = fig.subfigures(3, 1, height_ratios=rows)
+    for part, shown, (head, body) in zip(upper.subfigures(1, 2), both, pages, strict=True):
+        part.text(0.03, 1 - 0.5 * LINE / rows[0], head, va="top", color=shown["colour"], parse_math=False)
+        below = 1 - LINE * (heads + 1) / rows[0]
+        part.text(0.03, below, body, va="top", family="serif", parse_math=False)
+    for ax, shown in zip(middle.subplots(1, 2), both, strict=True):
+        _draw_scores(ax, shown)
+    marks = [Patch(color=GREY, alpha=0.35, label=PREDICTED), Line2D([], [], color="black", marker="o", ls="", label=WRITTEN)]
+    middle.legend(handles=marks, loc="outside lower center", ncols=2)
+    _draw_tokens(lower.subplots(), after)
     return fig
 
 
-def _draw_page(fig: Figure, shown: Mapping[str, Any]) -> None:
+def _page(shown: Mapping[str, Any]) -> tuple[str, str]:
+    """A pane's mix and its text, in lines."""
     words = shown["error"] or f"{shown['prompt']}{shown['shared']}{shown['rest']}"
-    title = _folded(f"{shown['name']}: {shown['mix']}", FOLD)
-    below = 0.93 - 0.12 * (1 + title.count("\n"))
-    fig.text(0.03, 0.95, title, va="top", color=shown["colour"], parse_math=False)
     lines = _folded(words, FOLD).split("\n")[:LINES]
-    fig.text(0.03, below, "\n".join(lines), va="top", family="serif", parse_math=False)
+    return _folded(f"{shown['name']}: {shown['mix']}", FOLD), "\n".join(lines)
 
 
 def _draw_scores(ax: Axes, shown: Mapping[str, Any]) -> None:
     bars = shown["bars"]
     places = np.arange(len(bars))[::-1]
-    ax.barh(places, [bar.get("predicted", 0) for bar in bars], color=shown["colour"], alpha=0.35, height=0.6, label="predicted")
+    ax.barh(places, [bar.get("predicted", 0) for bar in bars], color=shown["colour"], alpha=0.35, height=0.6)
     known = [(bar["text"], place) for place, bar in zip(places, bars, strict=True) if "text" in bar]
     if known:
-        ax.scatter(*zip(*known, strict=True), color="black", zorder=3, label="this text, n = 1")
+        ax.scatter(*zip(*known, strict=True), color="black", zorder=3)
     ax.set_yticks(places, [bar["name"] for bar in bars])
-    ax.set(xlim=(0, 1), xlabel="score")
+    ax.set(xlim=(0, 1), xlabel="score (the judge's probability)")
 
 
 def _draw_tokens(ax: Axes, shown: Mapping[str, Any]) -> None:

@@ -18,13 +18,18 @@ def study_scene(materials: Materials, outcome: Outcome, setup: Setup, seeds: See
     Errors as `scene_of`'s.
     """
     judge = setup.judges[0]
-    adapters = {(name, sign): outcome.anchors[0][name, sign] for name in setup.attributes for sign in SIGNS}
     return scene_of(
-        materials.backbone, adapters, {name: materials.styles[name].judges[judge] for name in setup.attributes},
-        measured_curves(outcome, setup), [prompt for kind in materials.prompts.values() for prompt in kind[:PROMPTS]],
-        seeds=seeds, tokens=setup.tokens, temperature=setup.temperature,
+        materials.backbone,
+        {(name, sign): outcome.anchors[0][name, sign] for name in setup.attributes for sign in SIGNS},
+        {name: materials.styles[name].judges[judge] for name in setup.attributes},
+        {name: outcome.ends(name, judge) for name in setup.attributes},
+        measured_curves(outcome, setup),
+        [prompt for kind in materials.prompts.values() for prompt in kind[:PROMPTS]],
+        seeds=seeds,
+        tokens=setup.tokens,
+        temperature=setup.temperature,
         measured=f"judge: {judge}; {setup.prompts} prompts, {setup.tokens} tokens, temperature {setup.temperature:g}",
-    )  # fmt: skip
+    )
 
 
 def measured_curves(outcome: Outcome, setup: Setup) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def status(state: State, shown: Pane) -> str:
 
 
 def bars(scene: Scene, state: State, shown: Pane, pane: str) -> list[dict[str, Any]]:
-    """Of each attribute: the predicted score, this text's, and the mean of the samples with its interval."""
+    """Of each attribute: the predicted score, this text's, the mean of the samples with its interval, and real texts' means."""
     try:
         expected = method.predicted(scene, state.mix(pane))
     except ValueError:  # told in the pane as an error
@@ -87,6 +87,7 @@ def bars(scene: Scene, state: State, shown: Pane, pane: str) -> list[dict[str, A
     found = []
     for index, side in enumerate(scene.sides):
         bar = {"name": side.name, "positive": side.positive, "negative": side.negative}
+        bar["ends"] = [round(score, DIGITS) for score in scene.ends[side.name]]
         if side.name in expected:
             bar |= {"predicted": round(expected[side.name].value, DIGITS), "covered": expected[side.name].covered}
         if fresh and shown.text.scores:

@@ -1,7 +1,6 @@
-"""LoRA adapters as values: the factors of every layer's update, their files in peft's own format, and their comparison.
+"""LoRA adapters as values: the factors of every layer's update, and their files in peft's own format.
 
-An adapter's update of a layer is D = s B A with s = lora_alpha / r [hu2022]. Comparisons never form D: with the factors
-A [r, in] and B [out, r] in float64, <D_1, D_2>_F = s_1 s_2 tr((B_1^T B_2)(A_2 A_1^T)), a product of r x r matrices.
+An adapter's update of a layer is D = s B A with s = lora_alpha / r and the factors A [r, in] and B [out, r] [hu2022].
 """
 
 import json
@@ -88,31 +87,6 @@ def check_same_base(adapters: Sequence[Adapter]) -> None:
         if other.base != first.base:
             layer = next(iter(first.factors))
             raise ValueError(f"layer {layer}: adapter {k} was trained on base {other.base}, adapter 0 on {first.base}")
-
-
-def inner(first: Adapter, second: Adapter) -> float:
-    """sum over layers of <D_1, D_2>_F. ValueError naming the layer where the adapters do not fit."""
-    check_same_base([first, second])
-    return sum(_inner(first, second, layer) for layer in first.factors)
-
-
-def distance(first: Adapter, second: Adapter) -> float:
-    """sqrt(sum over layers of ||D_1 - D_2||_F^2), in the weights' unit. ValueError where the adapters do not fit."""
-    square = inner(first, first) + inner(second, second) - 2 * inner(first, second)
-    return max(square, 0.0) ** 0.5  # rounding may leave a little below zero
-
-
-def cosine(first: Adapter, second: Adapter) -> float:
-    """The cosine of the angle between two updates, all layers in one vector. ValueError for an update that is zero."""
-    norms = inner(first, first), inner(second, second)
-    if not min(norms) > 0:
-        raise ValueError("cosine: an update is zero in all layers, allowed are updates that have a direction")
-    return inner(first, second) / (norms[0] * norms[1]) ** 0.5
-
-
-def _inner(first: Adapter, second: Adapter, layer: str) -> float:
-    (a1, b1), (a2, b2) = ((a.double(), b.double()) for a, b in (first.factors[layer], second.factors[layer]))
-    return first.scale * second.scale * float(((b1.T @ b2) * (a1 @ a2.T)).sum())
 
 
 def save_adapter(adapter: Adapter, folder: Path, base_name: str = "") -> None:

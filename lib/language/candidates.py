@@ -1,4 +1,7 @@
-"""Where the texts of each attribute come from: two sides of cleaned candidates, before anything is matched or split."""
+"""Where the texts of each attribute come from: two sides of cleaned candidates, before anything is matched or split.
+
+A source is told how many texts a side are wanted. Corpora give all they have; the grammar writes as many as that.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +17,7 @@ from lib.seeds import Seeds
 
 GOSPELS = 40  # the number of the New Testament's first book
 POLITE_AND_FORMAL = 0.7  # how often a polite text of the correlated family is formal too
+GENERATED = 3000  # texts a side that the grammar writes at least; more begin with the same ones
 
 _HONOURED = re.compile(r"(?<=[\w,;] )(He|Him|His|Himself|Thou|Thee|Thy|Thine|Me|My|Mine|You|Your)\b")
 
@@ -27,13 +31,13 @@ class Candidates:
     paired: bool = False
 
 
-def critics_by_label(seeds: Seeds) -> Candidates:
+def critics_by_label(seeds: Seeds, wanted: int) -> Candidates:
     """Film critics' sentences, for and against the film [pang2005]."""
     reviews = load("movie-reviews", "critics")
     return _by_label([clean(text) for text in reviews["text"][:]], np.array(reviews["label"]), positive=1)
 
 
-def tweets_by_label(seeds: Seeds) -> Candidates:
+def tweets_by_label(seeds: Seeds, wanted: int) -> Candidates:
     """Positive and negative tweets; the neutral ones are left out."""
     tweets = load("tweets")
     return _by_label([clean(text) for text in tweets["text"][:]], np.array(tweets["label"]), positive=2)
@@ -44,7 +48,7 @@ def _by_label(texts: list[str], labels: np.ndarray, positive: int) -> Candidates
     return Candidates(sides[positive], sides[0])
 
 
-def critics_and_viewers(seeds: Seeds, reviews_each: int = 4500) -> Candidates:
+def critics_and_viewers(seeds: Seeds, wanted: int, reviews_each: int = 4500) -> Candidates:
     """Critics' sentences [pang2005] and one sentence of each of as many viewers' reviews [maas2011], half of them favourable.
 
     Both sides are in lower case, as the critics' sentences are stored.
@@ -60,7 +64,7 @@ def critics_and_viewers(seeds: Seeds, reviews_each: int = 4500) -> Candidates:
     return Candidates(critics, said)
 
 
-def translations(seeds: Seeds, positive: str, negative: str, testament: range) -> Candidates:
+def translations(seeds: Seeds, wanted: int, positive: str, negative: str, testament: range) -> Candidates:
     """The verses that two translations have in common, in the books `testament`, of about the same length.
 
     The name of God, capitals of reverence and quotation marks are made the same: they would tell the translations apart.
@@ -88,13 +92,14 @@ def _comparable(one: str, other: str) -> bool:
     return 0.8 <= len(one) / max(len(other), 1) <= 1.25 and not alike and names <= 0.2
 
 
-def generated(seeds: Seeds, switch: str, formal_share: float = 0.5, each: int = 3000) -> Candidates:
+def generated(seeds: Seeds, wanted: int, switch: str, formal_share: float = 0.5) -> Candidates:
     """GENERATED texts with one switch on or off and the others fair; `formal_share` ties formality to politeness."""
+    each = max(GENERATED, wanted + wanted // 50)  # a few more: two may turn out the same
     sides = {on: generate(each, seeds.child(switch, on), {switch: on}, formal_share) for on in (1, 0)}
     return Candidates([styled.text for styled in sides[1]], [styled.text for styled in sides[0]])
 
 
-SOURCES: Mapping[str, Callable[[Seeds], Candidates]] = {
+SOURCES: Mapping[str, Callable[[Seeds, int], Candidates]] = {
     "sentiment": critics_by_label,
     "tweet-sentiment": tweets_by_label,
     "critic": critics_and_viewers,

@@ -1,10 +1,11 @@
 """Tidy tables of what figures show: a row for each point, with its 95 % interval (`lib.language.intervals`).
 
 What is measured on the same texts under every mix (margins, nats, bits) has the interval of its change from the negative anchor,
-alpha 0: how easy these texts are at all is not in it. Scores have their own.
+alpha 0: how easy these texts are at all is not in it, nor how far the anchors of one set are off those of another. Scores have
+their own.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -13,27 +14,22 @@ import torch
 from lib.language import measures
 from lib.language.generation import next_tokens
 from lib.language.geometry import Map, draw_map, path
-from lib.language.intervals import Drawn, Numbers, draws, means, measured
+from lib.language.intervals import NAN, Drawn, Numbers, Share, draws, means, measured, rows_of
+from lib.language.margins import margins
 from lib.language.materials import Materials
 from lib.language.measures_of_anchors import study_gram
 from lib.language.mixing import Mixer
-from lib.language.outcome import Outcome, distinct, repetition
-from lib.language.plan import MIXTURE, SHUFFLED, SWAPPED, slider
+from lib.language.outcome import Outcome
+from lib.language.plan import slider_weights
 from lib.language.setup import Setup
 from lib.language.weights import NEGATIVE, POSITIVE, SIGNS, STABLE
 from lib.seeds import Seeds
 
 
-def _rows(sets: Iterable[dict[float, Numbers]], n: int, **facts: object) -> Iterator[dict[str, object]]:
-    """A row for each value on the axis: the sets of anchors give one number each."""
-    held = list(sets)
-    for place in held[0]:
-        yield {**facts, "at": place, **measured([one[place] for one in held], n)._asdict()}
-
-
-def _changes(found: dict[float, Numbers]) -> dict[float, Numbers]:
-    """Each resample set off so that all begin at one value."""
-    return {at: row - found[0.0] + found[0.0][0] for at, row in found.items()}
+def _changes(sets: list[dict[float, Numbers]]) -> list[dict[float, Numbers]]:
+    """All resamples and all sets of anchors set off so that they begin at one value, the sets' mean at alpha 0."""
+    start = float(np.mean([one[0.0][0] for one in sets]))
+    return [{at: row - one[0.0] + start for at, row in one.items()} for one in sets]
 
 
 def curve_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
@@ -46,14 +42,14 @@ def curve_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
         for judge in setup.judges:
             if np.subtract(*outcome.ends(name, judge)):
                 sets = [measures.scores(outcome, setup, name, repeat, of_prompts, judge) for repeat in outcome.repeats]
-                rows += _rows(sets, setup.prompts, quantity="score", attribute=name, judge=judge)
-        margins = [_changes(measures.slider(outcome, setup, name, repeat, of_texts)) for repeat in outcome.repeats]
-        rows += _rows(margins, setup.held_out, quantity="margin", attribute=name, judge="")
+                rows += rows_of(sets, setup.prompts, quantity="score", attribute=name, judge=judge)
+        sets = [margins(outcome, "alpha", name, repeat, of_texts) for repeat in outcome.repeats]
+        rows += rows_of(_changes(sets), setup.held_out, quantity="margin", attribute=name, judge="")
         for side, quantity in ((POSITIVE, "positive"), (NEGATIVE, "negative")):
-            sets = [_changes(_side(outcome, name, side, repeat, of_texts)) for repeat in outcome.repeats]
-            rows += _rows(sets, setup.held_out, quantity=quantity, attribute=name, judge="")
-        sets = [_changes(measures.bits(outcome, name, repeat, of_prose)) for repeat in outcome.repeats]
-        rows += _rows(sets, setup.neutral, quantity="neutral", attribute=name, judge="")
+            sets = [_side(outcome, name, side, repeat, of_texts) for repeat in outcome.repeats]
+            rows += rows_of(_changes(sets), setup.held_out, quantity=quantity, attribute=name, judge="")
+        sets = [measures.bits(outcome, name, repeat, of_prose) for repeat in outcome.repeats]
+        rows += rows_of(_changes(sets), setup.neutral, quantity="neutral", attribute=name, judge="")
     return pd.DataFrame(rows).rename(columns={"at": "alpha"})
 
 
@@ -79,50 +75,8 @@ def base_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
             "margin": (outcome.margins([mix], name, 0), of_texts, setup.held_out),
         }
         for quantity, (values, drawn, n) in found.items():
-            rows += _rows([{0.0: means(values, drawn)[0]}], n, quantity=quantity, attribute=name)
+            rows += rows_of([{0.0: means(values, drawn)[0]}], n, quantity=quantity, attribute=name)
     return pd.DataFrame(rows).drop(columns="at")
-
-
-def lambda_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
-    """Over lambda: the margin of the attribute that is weighed, as a share of its slider's change: 0 and 1 are its anchors."""
-    of_texts, _, _ = _draws(setup, seeds)
-    rows: list[dict[str, object]] = []
-    for name in setup.attributes:
-        sets = [_shares_of_slider(outcome, setup, "lambda", name, repeat, of_texts) for repeat in outcome.repeats]
-        rows += _rows(sets, setup.held_out, attribute=name)
-    return pd.DataFrame(rows).rename(columns={"at": "lambda"})
-
-
-def control_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
-    """The first attribute's margin over alpha, as a share of its slider's change, of every control that was run."""
-    of_texts, _, _ = _draws(setup, seeds)
-    rows: list[dict[str, object]] = []
-    first = setup.attributes[0]
-    for control in ("alpha", SHUFFLED, SWAPPED, MIXTURE):
-        if outcome.curve(control, first):
-            sets = [_shares_of_slider(outcome, setup, control, first, repeat, of_texts) for repeat in outcome.repeats]
-            rows += _rows(sets, setup.held_out, control=control)
-    return pd.DataFrame(rows).rename(columns={"at": "alpha"})
-
-
-def _shares_of_slider(outcome: Outcome, setup: Setup, group: str, name: str, repeat: int, drawn: Drawn) -> dict[float, Numbers]:
-    m, curve = measures.slider(outcome, setup, name, repeat, drawn), outcome.curve(group, name)
-    values = means(outcome.margins(list(curve.values()), name, repeat), drawn)
-    change = m[1.0][0] - m[0.0][0]  # one scale for all resamples
-    return {at: (row - m[0.0]) / change for at, row in zip(curve, values, strict=True)}
-
-
-def entanglement_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
-    """E[i, j] by margin and, where joint mixes wrote, by score: columns by, moved, read, value, low, high, n."""
-    counts = {"margin": setup.held_out} | ({"score": setup.joint_prompts} if setup.joint_prompts else {})
-    rows: list[dict[str, object]] = []
-    for by, n in counts.items():
-        drawn = draws(n, seeds.child(by))
-        sets = [measures.entanglement(outcome, setup, repeat, drawn, by) for repeat in outcome.repeats]
-        for i, moved in enumerate(setup.attributes):
-            for j, read in enumerate(setup.attributes):
-                rows.append({"by": by, "moved": moved, "read": read, **measured([one[i, j] for one in sets], n)._asdict()})
-    return pd.DataFrame(rows)
 
 
 def turn_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
@@ -138,16 +92,33 @@ def turn_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
     )
 
 
-def fluency_table(outcome: Outcome, setup: Setup) -> pd.DataFrame:
-    """Along each slider: `distinct` (share of different pairs of words) and `repetition`, mean over sets of anchors."""
-    statistics: dict[str, Callable[[list[str]], float]] = {"distinct": distinct, "repetition": repetition}
-    rows = []
-    for name in setup.attributes:
-        for alpha, mix in outcome.curve("alpha", name).items():
-            written = [outcome.written(mix, repeat) for repeat in outcome.repeats]
-            found = {key: float(np.mean([statistic(texts) for texts in written])) for key, statistic in statistics.items()}
-            rows.append({"attribute": name, "alpha": alpha, **found})
-    return pd.DataFrame(rows)
+def fluency_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
+    """What is written along each slider: `quantity` written, nats per token that it costs the model without anchors, given the
+    prompt, and repetition, the share of words that stand among the four before them; attribute, alpha, value, low, high, n.
+    The base's own texts have no attribute and no alpha.
+    """
+    _, of_prompts, _ = _draws(setup, seeds)
+    curves = {name: outcome.curve("alpha", name) for name in setup.attributes}
+    curves[""] = {NAN: outcome.curve("base", "")[0.0]}
+    rows: list[dict[str, object]] = []
+    for quantity, counted in (("written", outcome.costs), ("repetition", outcome.repetitions)):
+        for name, curve in curves.items():
+            repeats = outcome.repeats if name else outcome.repeats[:1]
+            sets = [
+                {alpha: Share(*means(counted(mix, repeat, setup.prompts), of_prompts)) for alpha, mix in curve.items()}
+                for repeat in repeats
+            ]
+            rows += rows_of(sets, setup.prompts, quantity=quantity, attribute=name)
+    return pd.DataFrame(rows).rename(columns={"at": "alpha"})
+
+
+def text_table(outcome: Outcome, materials: Materials) -> pd.DataFrame:
+    """Everything that whole prompts were continued with: set, group, attribute, value (where the slider stood), opening, text."""
+    first = outcome.points.drop_duplicates("mix")
+    table = outcome.texts.merge(first, on="mix")
+    openings = [materials.prompts[kind][prompt] for kind, prompt in zip(table["kind"], table["prompt"], strict=True)]
+    table = table.assign(set=table["repeat"], opening=openings)
+    return table[["set", "group", "attribute", "value", "opening", "sample", "text"]]
 
 
 def token_table(
@@ -161,11 +132,11 @@ def token_table(
     with Mixer(backbone, outcome.anchors[0]) as mixer:
         chosen: set[int] = set()
         for alpha in alphas:
-            mixer.apply(slider(attribute, alpha))
+            mixer.apply(slider_weights(attribute, alpha))
             chosen |= set(next_tokens(backbone, prefix, top)["id"])
         rows = []
         for alpha in alphas:
-            mixer.apply(slider(attribute, alpha))
+            mixer.apply(slider_weights(attribute, alpha))
             table = next_tokens(backbone, prefix, 1, also=sorted(chosen))
             rows.append(table[table["id"].isin(chosen)].assign(alpha=alpha))
     return pd.concat(rows, ignore_index=True)[["alpha", "token", "id", "probability"]]

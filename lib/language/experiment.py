@@ -1,6 +1,8 @@
 """Train the anchors, make every mix of the plan, and measure what it does to held-out texts, to prompts and to plain prose."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import groupby
+from operator import itemgetter
 
 import pandas as pd
 
@@ -8,11 +10,11 @@ from lib.language.adapters import Adapter
 from lib.language.anchors import anchors
 from lib.language.attributes import Sides
 from lib.language.generation import generate
-from lib.language.likelihood import text_likelihood
+from lib.language.likelihood import conditional_likelihood, text_likelihood
 from lib.language.materials import Materials
 from lib.language.mixing import Mixer
 from lib.language.outcome import Outcome, Rows, gathered
-from lib.language.plan import SHUFFLED, SWAPPED, Work, control_name, mixture_anchor, points_of, slider, works_of
+from lib.language.plan import SHUFFLED, SWAPPED, Work, control_name, mixture_anchor, points_of, slider_weights, works_of
 from lib.language.setup import Setup
 from lib.language.weights import NEGATIVE, POSITIVE, Anchor
 from lib.seeds import Seeds
@@ -62,14 +64,13 @@ def run_mixes(
     table = pd.DataFrame([{"group": p.group, "attribute": p.attribute, "value": p.value, "mix": places[p.mix]} for p in points])
     rows = Rows()
     jobs = watched([(repeat, work) for repeat in range(len(trained)) for work in works])
-    mixers = [Mixer(materials.backbone, adapters) for adapters in trained]
-    for repeat, work in jobs:
-        with mixers[repeat] as mixer:
-            mixer.apply(dict(work.mix))
-            _measure(work, {"repeat": repeat, "mix": places[work.mix]}, rows, setup, materials, seeds.child("samples"))
-    for repeat, mixer in enumerate(mixers):
-        with mixer:
+    for repeat, of_set in groupby(jobs, itemgetter(0)):
+        with Mixer(materials.backbone, trained[repeat]) as mixer:
+            for _, work in of_set:
+                mixer.apply(dict(work.mix))
+                _measure(work, {"repeat": repeat, "mix": places[work.mix]}, rows, setup, materials, seeds.child("samples"))
             _turn(mixer, repeat, rows, setup, materials, seeds.child("turns"))
+    _reread({places[point.mix] for point in points if point.group in ("base", "alpha")}, rows, setup, materials)
     return gathered(table, rows, materials.references, list(trained))
 
 
@@ -130,24 +131,38 @@ def _turn(mixer: Mixer, repeat: int, rows: Rows, setup: Setup, materials: Materi
     """
     first = setup.attributes[0]
     style = materials.styles[first]
-    prompts, half = list(materials.prompts[style.kind]), max(1, setup.tokens // 2)
+    prompts = list(materials.prompts[style.kind])
     for before in (0.0, 1.0):
-        mixer.apply(slider(first, before))
-        opened = _generated(materials, prompts, [seeds.child("first", i) for i in range(len(prompts))], half, setup)
+        mixer.apply(slider_weights(first, before))
+        opened = _generated(materials, prompts, [seeds.child("first", i) for i in range(len(prompts))], setup.half, setup)
         so_far = [prompt + text for prompt, text in zip(prompts, opened, strict=True)]
         for after in (0.0, 1.0):
-            mixer.apply(slider(first, after))
-            texts = _generated(materials, so_far, [seeds.child("second", i) for i in range(len(prompts))], half, setup)
+            mixer.apply(slider_weights(first, after))
+            texts = _generated(materials, so_far, [seeds.child("second", i) for i in range(len(prompts))], setup.half, setup)
             places = [{"repeat": repeat, "before": before, "after": after, "prompt": i} for i in range(len(prompts))]
             _judge(first, texts, places, rows.turns, materials)
             for place, early, late in zip(places, opened, texts, strict=True):
                 rows.turned.append({**place, "first half": early, "second half": late})
 
 
-def example_texts(outcome: Outcome, setup: Setup, materials: Materials, attribute: str, prompt: int = 0) -> pd.DataFrame:
-    """One prompt continued along a slider, with the same random numbers: columns alpha, text."""
-    points = outcome.curve("alpha", attribute)
-    kind = materials.styles[attribute].kind
+def _reread(mixes: Set[int], rows: Rows, setup: Setup, materials: Materials) -> None:
+    """What the texts of these mixes cost the model without anchors, given their prompts; an empty text costs nothing."""
+    kept = [row for row in rows.texts if row["mix"] in mixes and row["text"]]
+    prompts = [materials.prompts[row["kind"]][row["prompt"]] for row in kept]
+    found = conditional_likelihood(materials.backbone, prompts, [row["text"] for row in kept], setup.batch_size)
+    for row, nats, tokens in zip(kept, found.nats.tolist(), found.tokens.tolist(), strict=True):
+        place = {name: row[name] for name in ("repeat", "mix", "prompt", "sample")}
+        rows.written.append({**place, "nats": nats, "tokens": tokens})
+
+
+def example_texts(outcome: Outcome, setup: Setup, materials: Materials, attribute: str) -> pd.DataFrame:
+    """One prompt continued along a slider, with the same random numbers: columns alpha, text.
+
+    It is the one whose score by the first judge rises most from alpha 0 to 1, in the first set of anchors.
+    """
+    points, kind = outcome.curve("alpha", attribute), materials.styles[attribute].kind
+    start, end = outcome.shares([points[0.0], points[1.0]], attribute, setup.judges[0], 0, setup.prompts)
+    prompt = int((end - start).argmax())
     texts = outcome.texts[(outcome.texts["kind"] == kind) & (outcome.texts["prompt"] == prompt) & (outcome.texts["repeat"] == 0)]
     texts = texts[texts["sample"] == 0].set_index("mix")["text"]
     opening = materials.prompts[kind][prompt]

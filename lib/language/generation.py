@@ -21,7 +21,6 @@ def generate(
     tokens: int,
     seeds: Seeds | Sequence[Seeds],
     temperature: float | int = 1.0,
-    top_p: float | int = 1.0,
     batch_size: int = 32,
 ) -> list[str]:
     """One continuation of each prompt, of at most `tokens` tokens; the prompt is not part of it.
@@ -33,23 +32,22 @@ def generate(
     probability at most 2 d / (1 + d), d the total variation between p and q. And a prompt's continuation does not depend on
     its batch (but for two tokens within rounding of each other in a race, about one in a million).
 
-    A continuation ends before a token of `backbone.stops`. Temperature 0 takes the likeliest token. `top_p`: keep the
-    likeliest tokens, as few as reach this share of the probability [holtzman2020].
+    A continuation ends before a token of `backbone.stops`. Temperature 0 takes the likeliest token.
 
     Raises:
         ValueError: no prompts, one too long for the model's context, another number of nodes than prompts, or a setting
             outside of its bounds.
         FloatingPointError: the model's logits are NaN or infinite.
     """
-    _check(backbone, prompts, tokens, temperature, top_p)
+    _check(backbone, prompts, tokens, temperature)
     if batch_size < 1:
         raise ValueError(f"batch_size: got {batch_size}, allowed are whole numbers >= 1")
     nodes, texts = _nodes(seeds, len(prompts)), [""] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # less padding
     for at in range(0, len(order), batch_size):
         chosen = order[at : at + batch_size]
-        settings = {"tokens": tokens, "temperature": temperature, "top_p": top_p}
-        for whole in _continued(backbone, [prompts[i] for i in chosen], [nodes[i] for i in chosen], **settings):
+        asked, numbers = [prompts[i] for i in chosen], [nodes[i] for i in chosen]
+        for whole in _continued(backbone, asked, numbers, tokens=tokens, temperature=temperature):
             final = whole
         for i, ids in zip(chosen, final, strict=True):
             texts[i] = _text(backbone, ids)
@@ -63,7 +61,6 @@ def stream(
     tokens: int,
     seeds: Seeds | Sequence[Seeds],
     temperature: float | int = 1.0,
-    top_p: float | int = 1.0,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[str]]:
     """`generate` in one batch, telling the continuations so far after every token; the last ones are what it returns.
@@ -71,9 +68,9 @@ def stream(
     It ends early when `cancelled()` is true, asked before every further token, or when the iterator is closed. A character whose
     bytes are not complete yet is left out. Raises what `generate` does, at once.
     """
-    _check(backbone, prompts, tokens, temperature, top_p)
+    _check(backbone, prompts, tokens, temperature)
     nodes = _nodes(seeds, len(prompts))
-    told = _continued(backbone, prompts, nodes, tokens=tokens, temperature=temperature, top_p=top_p, cancelled=cancelled)
+    told = _continued(backbone, prompts, nodes, tokens=tokens, temperature=temperature, cancelled=cancelled)
     return ([_text(backbone, ids) for ids in whole] for whole in told)
 
 
@@ -93,20 +90,18 @@ def next_tokens(backbone: Backbone, prefix: str, top: int = 10, also: Sequence[i
 @torch.inference_mode()
 def next_log_probabilities(backbone: Backbone, prefixes: Sequence[str]) -> Float[Tensor, "n V"]:
     """log p(token | start token, prefix) for every token of the vocabulary, [n, V] on the CPU."""
-    _check(backbone, prefixes, 1, 1.0, 1.0)
+    _check(backbone, prefixes, 1, 1.0)
     logits, _, _ = _read(backbone, prefixes)
     return _finite(backbone, logits).log_softmax(-1).cpu()
 
 
-def _check(backbone: Backbone, prompts: Sequence[str], tokens: int, temperature: float | int, top_p: float | int) -> None:
+def _check(backbone: Backbone, prompts: Sequence[str], tokens: int, temperature: float | int) -> None:
     if isinstance(prompts, str) or not prompts:
         raise ValueError(f"prompts: got {prompts!r}, allowed is a list of at least one text")
     if tokens < 1:
         raise ValueError(f"tokens: got {tokens}, allowed are whole numbers >= 1")
     if not (math.isfinite(temperature) and temperature >= 0):
         raise ValueError(f"temperature: got {temperature}, allowed are finite numbers >= 0")
-    if not 0 < top_p <= 1:
-        raise ValueError(f"top_p: got {top_p}, allowed are numbers in (0, 1]")
     for index, row in enumerate(backbone.encode(prompts)):
         if (length := 1 + len(row) + tokens - 1) > backbone.context:
             raise ValueError(
@@ -148,7 +143,6 @@ def _continued(
     *,
     tokens: int,
     temperature: float | int,
-    top_p: float | int,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[list[int]]]:
     """The new tokens of every prompt so far, after each step; rows that have ended are fed on but not heard."""
@@ -157,7 +151,7 @@ def _continued(
     open_rows = set(range(len(prompts)))
     logits, cache, mask = _read(backbone, prompts)
     for position in range(tokens):
-        chosen = _choose(_finite(backbone, logits), streams, temperature, top_p)
+        chosen = _choose(_finite(backbone, logits), streams, temperature)
         for row, token in enumerate(chosen.tolist()):
             if row in open_rows and token in backbone.stops:
                 open_rows.remove(row)
@@ -178,17 +172,11 @@ def _finite(backbone: Backbone, logits: Float[Tensor, "B V"]) -> Float[Tensor, "
     return logits
 
 
-def _choose(
-    logits: Float[Tensor, "B V"], streams: Sequence[np.random.Generator], temperature: float | int, top_p: float | int
-) -> Int[Tensor, " B"]:
+def _choose(logits: Float[Tensor, "B V"], streams: Sequence[np.random.Generator], temperature: float | int) -> Int[Tensor, " B"]:
     """The winner of each row's race, run with the next numbers of its stream; the likeliest token at temperature 0."""
     if temperature == 0:
         return logits.argmax(-1)
     weights = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)  # the likeliest at 0: no overflow
-    if top_p < 1:
-        ordered, order = weights.sort(dim=-1, descending=True, stable=True)
-        beyond = ordered.cumsum(-1) - ordered >= top_p
-        weights = weights.masked_fill(beyond.scatter(-1, order, beyond), 0.0)
     # In float64: NumPy's float32 draws are 0 once in nine million, and one race in 200 would go to any token at all.
     times = np.stack([stream.standard_exponential(weights.shape[-1]) for stream in streams])
     return (weights / torch.from_numpy(times).to(weights.device)).argmax(-1)

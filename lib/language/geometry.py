@@ -22,16 +22,16 @@ class Gram:
     """Inner products of K updates, layer by layer: `values`[l, i, j] = <D_i, D_j>_F in layer l."""
 
     names: tuple[Hashable, ...]
-    layers: tuple[str, ...]
     values: Float[Tensor, "l K K"]
 
     def cosines(self) -> Float[Tensor, "K K"]:
         """Cosine of the angle between updates, all layers as one vector. ValueError naming an update that is zero."""
-        return self._cosines(self.values.sum(0, keepdim=True))[0]
-
-    def layer_cosines(self) -> Float[Tensor, "l K K"]:
-        """The same in each layer alone. ValueError naming an update that is zero in some layer."""
-        return self._cosines(self.values)
+        total = self.values.sum(0)
+        norms = total.diagonal().sqrt()
+        if not norms.all():
+            name = self.names[(norms == 0).nonzero()[0].item()]
+            raise ValueError(f"cosine: the update of {name!r} is zero in all layers, allowed are updates with a direction")
+        return (total / (norms[:, None] * norms)).clamp(-1, 1)
 
     def distances(self, mixes: Float[Tensor, "M K"] | None = None) -> Float[Tensor, "M M"]:
         """sum over layers of ||D_i - D_j||_F between mixes D = sum_k c_k D_k; by default between the updates themselves.
@@ -45,25 +45,16 @@ class Gram:
         squares = torch.einsum("mnk,lkj,mnj->lmn", apart, self.values, apart)
         return squares.clamp(min=0).sqrt().sum(0)  # rounding may leave a little below zero
 
-    def _cosines(self, values: Float[Tensor, "l K K"]) -> Float[Tensor, "l K K"]:
-        norms = values.diagonal(dim1=1, dim2=2).sqrt()
-        if not norms.all():
-            layer, k = (norms == 0).nonzero()[0].tolist()
-            where = f"layer {self.layers[layer]}" if len(values) > 1 else "all layers"
-            raise ValueError(f"cosine: the update of {self.names[k]!r} is zero in {where}, allowed are updates with a direction")
-        return (values / (norms[:, :, None] * norms[:, None])).clamp(-1, 1)
-
 
 def gram(adapters: Mapping[Hashable, Adapter]) -> Gram:
     """Inner products of all pairs: s_i s_j tr((B_i^T B_j)(A_j A_i^T)). ValueError naming the layer where adapters do not fit."""
     check_same_base(list(adapters.values()))
-    layers = tuple(next(iter(adapters.values())).factors)
     values = []
-    for layer in layers:
+    for layer in next(iter(adapters.values())).factors:
         a, b = _stacked(adapters, layer)
         left, right = torch.einsum("kor,jos->kjrs", b, b), torch.einsum("kri,jsi->kjrs", a, a)
         values.append((left * right).sum((2, 3)))
-    return Gram(tuple(adapters), layers, torch.stack(values))
+    return Gram(tuple(adapters), torch.stack(values))
 
 
 def row_cosines(adapters: Mapping[Hashable, Adapter]) -> Float[Tensor, "K K"]:

@@ -1,6 +1,6 @@
 """How good a judge is and whether judges agree, with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -54,15 +54,19 @@ def reliability(scores: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"], 
     return rows.mean().assign(n=rows.size()).reset_index(drop=True)
 
 
-def agreement(scores: Mapping[str, Float[np.ndarray, " n"]], seeds: Seeds, resamples: int = 500) -> pd.DataFrame:
+def agreement(
+    scores: Mapping[str, Float[np.ndarray, " n"]], groups: Sequence[Hashable], seeds: Seeds, resamples: int = 500
+) -> pd.DataFrame:
     """How far each two judges agree on the same texts.
 
-    Columns: `first`, `second`, `n`; `spearman`, the rank correlation; `same_side`, the share on the same side of 0.5 among
-    the `decided` texts, which neither scores 0.5; each with its 95 percent bootstrap interval over texts, `_low` to `_high`.
+    `groups`: what each text belongs to, such as the prompt that it continues; texts of one group may resemble one another.
+    Columns: `first`, `second`, `n` groups; `spearman`, the rank correlation; `same_side`, the share on the same side of 0.5
+    among the `decided` texts, which neither scores 0.5; each with its 95 percent bootstrap interval over groups, `_low` to
+    `_high`.
 
     Raises:
-        ValueError: fewer than two judges, not the same number (at least 10) of scores, a score outside [0, 1], or a judge
-            that gives every text the same score.
+        ValueError: fewer than two judges, not the same number (at least 10) of scores, a score outside [0, 1], a judge that
+            gives every text the same score, another number of texts in `groups`, or a single group.
     """
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
     sizes = {name: len(values) for name, values in arrays.items()}
@@ -72,8 +76,11 @@ def agreement(scores: Mapping[str, Float[np.ndarray, " n"]], seeds: Seeds, resam
         _check(values)
         if np.ptp(values) == 0:
             raise ValueError(f"scores: {name!r} gives every text {values[0]:g}, allowed are judges that tell texts apart")
-    n = next(iter(sizes.values()))
-    draws = seeds.numpy().integers(n, size=(resamples, n))
+    members = pd.Series(range(len(groups))).groupby(list(groups)).apply(np.array).tolist()
+    n = len(members)
+    if len(groups) != next(iter(sizes.values())) or n < 2:
+        raise ValueError(f"groups: got {n} for {len(groups)} texts, allowed are two or more, for the texts of {sizes}")
+    draws = [np.concatenate([members[i] for i in chosen]) for chosen in seeds.numpy().integers(n, size=(resamples, n))]
     rows = [
         {"first": one, "second": other, "n": n, **_compare(arrays[one], arrays[other], draws)}
         for one, other in combinations(arrays, 2)
@@ -82,34 +89,31 @@ def agreement(scores: Mapping[str, Float[np.ndarray, " n"]], seeds: Seeds, resam
 
 
 def _compare(
-    one: Float64[np.ndarray, " n"], other: Float64[np.ndarray, " n"], draws: Int[np.ndarray, "r n"]
+    one: Float64[np.ndarray, " n"], other: Float64[np.ndarray, " n"], draws: Sequence[Int[np.ndarray, " _"]]
 ) -> dict[str, int | float]:
     decided, same = (one != 0.5) & (other != 0.5), (one > 0.5) == (other > 0.5)
-    whole = np.arange(len(one))[None]
     found: dict[str, int | float] = {"decided": int(decided.sum())}
-    found |= _interval("spearman", _spearman(one[whole], other[whole]), _spearman(one[draws], other[draws]))
-    return found | _interval("same_side", _share(same[whole], decided[whole]), _share(same[draws], decided[draws]))
+    found |= _interval("spearman", _spearman(one, other), [_spearman(one[draw], other[draw]) for draw in draws])
+    return found | _interval("same_side", _share(same, decided), [_share(same[draw], decided[draw]) for draw in draws])
 
 
-def _interval(name: str, whole: Float64[np.ndarray, " 1"], resampled: Float64[np.ndarray, " r"]) -> dict[str, float]:
+def _interval(name: str, whole: float, resampled: Sequence[float]) -> dict[str, float]:
     """Value and interval; resamples where the quantity is not defined (one text drawn again and again) tell nothing."""
-    defined = resampled[np.isfinite(resampled)]
+    defined = np.array(resampled)[np.isfinite(resampled)]
     low, high = np.quantile(defined, (0.025, 0.975)) if len(defined) else (np.nan, np.nan)
-    return {name: float(whole[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
+    return {name: whole, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def _spearman(one: Float64[np.ndarray, "r n"], other: Float64[np.ndarray, "r n"]) -> Float64[np.ndarray, " r"]:
-    """The correlation of the ranks (ties get their mean rank), row by row; NaN where a row has one rank only."""
-    ranks = [rankdata(values, axis=1) for values in (one, other)]
-    first, second = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
-    spread = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    return np.divide((first * second).sum(axis=1), spread, out=np.full(len(one), np.nan), where=spread > 0)
+def _spearman(one: Float64[np.ndarray, " n"], other: Float64[np.ndarray, " n"]) -> float:
+    """The correlation of the ranks (ties get their mean rank); NaN where all have one rank."""
+    first, second = (rank - rank.mean() for rank in (rankdata(one), rankdata(other)))
+    spread = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / spread if spread else float("nan")
 
 
-def _share(same: Bool[np.ndarray, "r n"], decided: Bool[np.ndarray, "r n"]) -> Float64[np.ndarray, " r"]:
+def _share(same: Bool[np.ndarray, " n"], decided: Bool[np.ndarray, " n"]) -> float:
     """The share of the decided texts on the same side; NaN where none is decided."""
-    count = decided.sum(axis=1).astype(np.float64)
-    return np.divide((same & decided).sum(axis=1), count, out=np.full(len(same), np.nan), where=count > 0)
+    return float(same[decided].mean()) if decided.any() else float("nan")
 
 
 def _check(scores: Float[np.ndarray, " n"]) -> None:

@@ -1,7 +1,7 @@
 """How surprising texts are to a model: negative log-likelihood in nats, per token and per byte."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,39 +59,6 @@ def conditional_likelihood(backbone: Backbone, prompts: Sequence[str], texts: Se
     return _scored(backbone, backbone.encode(prompts), texts, batch_size)
 
 
-def window_nll(backbone: Backbone, text: str, window: int, stride: int, batch_size: int = 4) -> Likelihood:
-    """-log p(text) of one long text through windows of `window` tokens that move on by `stride`.
-
-    Every token is scored exactly once, in the first window that holds it, and sees the window's tokens before it and the
-    one before the window: more than `window - stride` of the text's (the first window begins behind the start token). A text
-    of at most `window` tokens is one pass.
-
-    Raises:
-        ValueError: an empty text, a window longer than the model's context, or a stride outside of 1..window.
-        FloatingPointError: the model's logits are NaN or infinite.
-    """
-    if not 1 <= window <= backbone.context:
-        raise ValueError(f"window: got {window}, allowed are 1 to the model's context of {backbone.context} tokens")
-    if not 1 <= stride <= window:
-        raise ValueError(f"stride: got {stride}, allowed are 1 to the window of {window} tokens")
-    _check(backbone, [text], batch_size)
-    (tokens,) = backbone.encode([text])
-    pieces = list(_windows([backbone.start, *tokens], window, stride))
-    nats = _nats(backbone, [piece for piece, _ in pieces], [new for _, new in pieces], batch_size)
-    return Likelihood(nats.sum(0, keepdim=True), torch.tensor([len(tokens)]), torch.tensor([len(text.encode())]))
-
-
-def _windows(tokens: list[int], window: int, stride: int) -> Iterator[tuple[list[int], int]]:
-    """Each window's tokens behind the one before them, and how many at its end were in no window before."""
-    seen, last = 0, len(tokens) - 1
-    for begin in range(0, last, stride):
-        end = min(begin + window, last)
-        yield tokens[begin : end + 1], end - seen
-        seen = end
-        if end == last:
-            return
-
-
 def _scored(backbone: Backbone, before: list[list[int]], texts: Sequence[str], batch_size: int) -> Likelihood:
     """Texts behind tokens that are not counted."""
     _check(backbone, texts, batch_size)
@@ -99,8 +66,7 @@ def _scored(backbone: Backbone, before: list[list[int]], texts: Sequence[str], b
     for index, (early, own) in enumerate(zip(before, tokens, strict=True)):
         if (length := len(early) + len(own)) > backbone.context:
             raise ValueError(
-                f"texts[{index}]: got {length} tokens with its prompt, allowed are the model's context of {backbone.context}; "
-                "window_nll takes longer texts"
+                f"texts[{index}]: got {length} tokens with its prompt, allowed are the model's context of {backbone.context}"
             )
     lengths = [len(own) for own in tokens]
     whole = [[backbone.start, *early, *own] for early, own in zip(before, tokens, strict=True)]

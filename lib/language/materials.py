@@ -17,15 +17,15 @@ from lib.language.scorers import Scorer
 from lib.language.setup import Setup
 from lib.seeds import Seeds
 
-REFERENCE = 100  # held-out texts a side on which a judge is judged, at least
-KINDS = {"sentiment": "film", "critic": "film", "archaic": "people", "simplicity": "people"}
-ANY_KIND = "things"
 LEAST_GAP = 0.05  # between a judge's mean scores of real texts of both sides: scores are measured in it
 
 
 @dataclass(frozen=True)
 class Style:
-    """One attribute: its texts, the held-out ones that are read (cut), its judges by name, and the kind of its prompts."""
+    """One attribute: its texts, the held-out ones that are read (cut), its judges by name, and the kind of its prompts.
+
+    The tied pair has no judges: no text of its mixes is scored.
+    """
 
     data: AttributeData
     read: Sides
@@ -40,7 +40,8 @@ class Materials:
     `backbone`: the model that is mixed and measured (`lib.language.reading`); `trainee`: the same weights in full, that anchors
     are trained on. `styles` by attribute; `prompts` by kind; `neutral` paragraphs. `references` has a row for each attribute and
     judge: `accuracy` with `low` and `high`, and the mean score of held-out texts of the `positive` and the `negative` side, cut
-    to as many tokens as are generated. Their difference is the judge's gap.
+    to as many `tokens` as are generated; the difference of the two is the judge's gap. Its last rows are of the first attribute
+    at half as many tokens, for texts in whose middle the slider turns.
     """
 
     backbone: Backbone
@@ -59,7 +60,7 @@ def prepare(setup: Setup, seeds: Seeds) -> Materials:
     trainee = load_backbone(setup.backbone, setup.device)
     backbone = reader(trainee, setup.precision)
     encoder = load_encoder(setup.device) if "embedding" in setup.judges else None
-    styles = {name: _style(name, setup, backbone, encoder, seeds.child("texts", name)) for name in setup.judged}
+    styles = {name: _style(name, setup, backbone, encoder, seeds.child("texts", name)) for name in setup.styles}
     kinds = dict.fromkeys(style.kind for style in styles.values())
     prompts = {kind: neutral_prompts(setup.prompts, seeds.child("prompts", kind), kind) for kind in kinds}
     references = _references(styles, setup, backbone)
@@ -80,40 +81,44 @@ def _cut_sides(sides: Sides, backbone: Backbone, tokens: int, count: int | None 
 
 
 def _style(name: str, setup: Setup, backbone: Backbone, encoder: SentenceEncoder | None, seeds: Seeds) -> Style:
-    sizes = {"anchors": setup.corpus, "scorer": setup.judge_texts, "held_out": max(setup.held_out, REFERENCE)}
-    data = load_attribute(name, seeds, sizes)
+    data = load_attribute(name, seeds, setup.sizes)
     read = _cut_sides(data.held_out, backbone, setup.text_tokens, setup.held_out)
-    judges = {kind: judge_of(kind, data, encoder, seeds.child("judge", kind)) for kind in setup.judges}
-    return Style(data, read, judges, KINDS.get(name, ANY_KIND) if setup.matched_prompts else ANY_KIND)
+    kinds = setup.judges if name in setup.attributes else ()
+    judges = {kind: judge_of(kind, data, encoder, seeds.child("judge", kind)) for kind in kinds}
+    return Style(data, read, judges, setup.kind(name))
 
 
 def _references(styles: Mapping[str, Style], setup: Setup, backbone: Backbone) -> pd.DataFrame:
     rows = []
-    for name, style in styles.items():
-        sides = _cut_sides(style.data.held_out, backbone, setup.tokens)
-        for kind, scorer in style.judges.items():
+    for name, tokens in [*((name, setup.tokens) for name in setup.attributes), (setup.attributes[0], setup.half)]:
+        sides = _cut_sides(styles[name].data.held_out, backbone, tokens)
+        for kind, scorer in styles[name].judges.items():
             found = judge(scorer, sides)
-            if name in setup.attributes and kind == setup.judges[0] and found.positive - found.negative < LEAST_GAP:
+            if kind == setup.judges[0] and found.positive - found.negative < LEAST_GAP:
                 raise ValueError(
-                    f"tokens: got {setup.tokens}; cut so short, the judge {kind!r} cannot tell the sides of {name!r} apart "
+                    f"tokens: got {setup.tokens}; cut to {tokens}, the judge {kind!r} cannot tell the sides of {name!r} apart "
                     f"(mean scores {found.positive:.2f} and {found.negative:.2f}), allowed are more tokens, or another judge"
                 )
             rows.append(
                 {
-                    "attribute": name, "judge": kind, "texts": found.n, "accuracy": found.accuracy, "low": found.low,
-                    "high": found.high, "positive": found.positive, "negative": found.negative,
+                    "attribute": name, "judge": kind, "tokens": tokens, "texts": found.n, "accuracy": found.accuracy,
+                    "low": found.low, "high": found.high, "positive": found.positive, "negative": found.negative,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def corpus_table(materials: Materials) -> pd.DataFrame:
-    """For each attribute: what its two sides are, whether generated, and what cleaning and matching left."""
+    """For each attribute: what its two sides are, whether generated, and what cleaning and matching left.
+
+    How well topic words and length alone tell the sides is NaN for what needs no matching: translations say the same, and
+    the grammar draws what a text is about without a look at its style.
+    """
     rows = []
     for name, style in materials.styles.items():
-        facts = style.data.facts
-        row = {"attribute": name, "score 1": style.data.pair.positive, "score 0": style.data.pair.negative}
-        row |= {"generated": style.data.pair.generated, "candidates": facts["candidates"], "kept": facts["matched"]}
-        row |= {"told by topic, before": facts.get("topic_before", np.nan), "after": facts.get("topic_after", np.nan)}
-        rows.append(row)
+        facts, pair = style.data.facts, style.data.pair
+        row = {"attribute": name, "score 1": pair.positive, "score 0": pair.negative, "generated": pair.generated}
+        row |= {"candidates": facts["candidates"], "kept": facts["matched"]}
+        row |= {f"told by topic {when} matching": facts.get(f"topic_{when}", np.nan) for when in ("before", "after")}
+        rows.append(row | {"note": pair.note})
     return pd.DataFrame(rows)

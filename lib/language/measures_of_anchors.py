@@ -5,10 +5,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from lib.language.geometry import Gram, gram
+from lib.language.geometry import Gram, gram, row_cosines
 from lib.language.intervals import FEWEST_SETS, Measured, bare, measured
 from lib.language.judging import agreement
-from lib.language.outcome import Outcome, distinct, repetition
+from lib.language.outcome import Outcome, distinct
 from lib.language.setup import CORRELATED, Setup
 from lib.language.weights import NEGATIVE, POSITIVE, SIGNS
 from lib.seeds import Seeds
@@ -33,16 +33,25 @@ def direction_cosine(products: Gram, one: str, other: str) -> float:
 
 
 def geometry_measurements(outcome: Outcome, setup: Setup) -> Measurements:
-    """`cosine/across_mean`: of updates of different attributes; `cosine/opposite_mean`: of the two of one attribute;
-    `cosine/direction_largest`: the largest |cosine| of two attributes' directions. With the tied pair: `tied/cosine`,
-    `apart/cosine` of directions, `tied-apart/cosine` the difference of the sizes. n counts pairs, or sets of anchors.
+    """`cosine/rows_mean`: of updates of different attributes, row by row as the paper's code has it, and `cosine/rows_opposite`,
+    of the two of one attribute; `cosine/mean`, `cosine/largest`, `cosine/opposite`: of whole updates; `cosine/direction_largest`:
+    the largest |cosine| of two attributes' directions. With the tied pair: `tied/cosine`, `apart/cosine` of directions,
+    `tied-apart/cosine` the difference. n counts pairs of updates or, with several, sets of anchors.
     """
-    sets = [_cosines(study_gram(outcome, setup, repeat), setup) for repeat in outcome.repeats]
+    sets = [_cosines(outcome, setup, repeat) for repeat in outcome.repeats]
     if setup.correlated:
         for repeat, numbers in zip(outcome.repeats, sets, strict=True):
             numbers |= _tied_cosines(outcome, repeat)
-    pairs = len(setup.attributes) * (len(setup.attributes) - 1) // 2
-    counts = {"cosine/across_mean": 4 * pairs, "cosine/opposite_mean": len(setup.attributes), "cosine/direction_largest": pairs}
+    attributes = len(setup.attributes)
+    pairs = attributes * (attributes - 1) // 2
+    counts = {
+        "rows_mean": 4 * pairs,
+        "rows_opposite": attributes,
+        "mean": 4 * pairs,
+        "largest": 4 * pairs,
+        "opposite": attributes,
+    }
+    counts = {f"cosine/{name}": count for name, count in counts.items()} | {"cosine/direction_largest": pairs}
     return {name: _of_sets([one[name] for one in sets], counts.get(name, 1)) for name in sets[0]}
 
 
@@ -52,15 +61,20 @@ def _of_sets(values: list[float], n: int) -> Measured:
     return bare(float(np.mean(values)), n)
 
 
-def _cosines(products: Gram, setup: Setup) -> dict[str, float]:
-    table = products.cosines().numpy()
-    named = list(enumerate(products.names))
-    across = [table[i, j] for (i, a), (j, b) in combinations(named, 2) if a[0] != b[0]]
-    opposite = [table[i, j] for (i, a), (j, b) in combinations(named, 2) if a[0] == b[0]]
+def _cosines(outcome: Outcome, setup: Setup, repeat: int) -> dict[str, float]:
+    products = study_gram(outcome, setup, repeat)
+    whole, by_row = (
+        products.cosines().numpy(),
+        row_cosines({name: outcome.anchors[repeat][name] for name in products.names}).numpy(),
+    )
+    pairs = list(combinations(range(len(products.names)), 2))
+    one_attribute = np.array([products.names[i][0] == products.names[j][0] for i, j in pairs])
+    whole, by_row = (np.array([table[pair] for pair in pairs]) for table in (whole, by_row))
     directions = [abs(direction_cosine(products, one, other)) for one, other in combinations(setup.attributes, 2)]
     return {
-        "cosine/across_mean": float(np.mean(across)), "cosine/opposite_mean": float(np.mean(opposite)),
-        "cosine/direction_largest": max(directions),
+        "cosine/rows_mean": float(by_row[~one_attribute].mean()), "cosine/rows_opposite": float(by_row[one_attribute].mean()),
+        "cosine/mean": float(whole[~one_attribute].mean()), "cosine/opposite": float(whole[one_attribute].mean()),
+        "cosine/largest": float(np.abs(whole[~one_attribute]).max()), "cosine/direction_largest": max(directions),
     }  # fmt: skip
 
 
@@ -68,24 +82,18 @@ def _tied_cosines(outcome: Outcome, repeat: int) -> dict[str, float]:
     adapters, (apart, tied, other) = outcome.anchors[repeat], CORRELATED
     products = gram({(name, sign): adapters[name, sign] for name in CORRELATED for sign in SIGNS})
     found = {"apart/cosine": direction_cosine(products, apart, other), "tied/cosine": direction_cosine(products, tied, other)}
-    return found | {"tied-apart/cosine": abs(found["tied/cosine"]) - abs(found["apart/cosine"])}
+    return found | {"tied-apart/cosine": found["tied/cosine"] - found["apart/cosine"]}
 
 
 def text_measurements(outcome: Outcome, setup: Setup, seeds: Seeds) -> Measurements:
     """`distinct/anchors`, `distinct/far`: different pairs of words as a share, mean over attributes, at the anchors and at the
-    last alpha; `repetition/...` likewise. `agreement/spearman_least`: rank correlation of the first two judges over all texts.
+    last alpha. `agreement/spearman_least`: rank correlation of the first two judges over all texts.
     """
-    places = {"anchors": (0.0, 1.0), "far": (setup.path[-1],)}
     found: Measurements = {}
-    for name, statistic in (("distinct", distinct), ("repetition", repetition)):
-        for where, alphas in places.items():
-            values = [
-                statistic(outcome.written(outcome.curve("alpha", attribute)[alpha], repeat))
-                for attribute in setup.attributes
-                for alpha in alphas
-                for repeat in outcome.repeats
-            ]
-            found[f"{name}/{where}"] = bare(float(np.mean(values)), len(values))
+    for where, alphas in {"anchors": (0.0, 1.0), "far": (setup.path[-1],)}.items():
+        mixes = [outcome.curve("alpha", attribute)[alpha] for attribute in setup.attributes for alpha in alphas]
+        values = [distinct(outcome.texts_of(mix, repeat)) for mix in mixes for repeat in outcome.repeats]
+        found[f"distinct/{where}"] = bare(float(np.mean(values)), len(values))
     table = agreement_table(outcome, setup, seeds)
     return found | ({"agreement/spearman_least": _least(table)} if len(table) else {})
 
@@ -96,12 +104,16 @@ def _least(table: pd.DataFrame) -> Measured:
 
 
 def agreement_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
-    """For each attribute how far its judges agree on all that was written (`lib.language.judging.agreement`)."""
+    """For each attribute how far its judges agree on all that was written (`lib.language.judging.agreement`).
+
+    Continuations of one prompt, under whatever mix, are one group: many of them begin alike or are the same.
+    """
     tables = []
     for name in setup.attributes:
         chosen = outcome.scores[outcome.scores["attribute"] == name]
         columns = chosen.pivot_table(index=["repeat", "mix", "prompt", "sample"], columns="judge", values="score")
         judges = {judge: columns[judge].to_numpy() for judge in setup.judges if np.ptp(columns[judge]) > 0}
         if len(judges) > 1 and len(columns) >= 10:
-            tables.append(agreement(judges, seeds.child(name)).assign(attribute=name))
+            prompts = columns.index.get_level_values("prompt").tolist()
+            tables.append(agreement(judges, prompts, seeds.child(name)).assign(attribute=name))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -35,7 +35,7 @@ _ACTS = (
     "saw the river and",
 )
 
-_POOLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+POOLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "things": tuple(
             f"{who[0].upper()}{who[1:]} went to see {thing} {place} {time}"
@@ -48,6 +48,14 @@ _POOLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _ROLE = re.compile(r":\w+:`([^`<]*)(?:<[^>]*>)?`|\[\d+\]_|``?|\*\*?")  # of reStructuredText; the words inside stay
 _MARKED = re.compile(r"::|\\|\||===|---|<|>|_|\{|https?:|\bpp\.|\bet al|[A-Z]\. [A-Z]\. ")
 
+BEGINNINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "archaic": "And the king said to him, I will give",  # you, thee, unto
+        "simplicity": "And when they saw it, they were",
+        "sentiment": "This film is",
+    }
+)
+
 
 def neutral_prompts(n: int, seeds: Seeds, about: str = "things") -> tuple[str, ...]:
     """`n` different openings of a sentence that lean to neither side of any attribute.
@@ -55,9 +63,9 @@ def neutral_prompts(n: int, seeds: Seeds, about: str = "things") -> tuple[str, .
     `about`: "things" (the content of the generated family), "film" or "people" (plain acts, as in the verses).
     ValueError for another kind, or for a number that is not in 1 .. the number of such openings.
     """
-    if about not in _POOLS:
-        raise ValueError(f"about: got {about!r}, allowed are {', '.join(_POOLS)}")
-    pool = _POOLS[about]
+    if about not in POOLS:
+        raise ValueError(f"about: got {about!r}, allowed are {', '.join(POOLS)}")
+    pool = POOLS[about]
     if not 1 <= n <= len(pool):
         raise ValueError(f"n: got {n}, allowed for {about!r} are 1 to {len(pool)}")
     return tuple(pool[index] for index in seeds.numpy().permutation(len(pool))[:n])
@@ -74,3 +82,8 @@ def neutral_texts() -> tuple[str, ...]:
     return tuple(
         text for text in found if len(text) > 100 and text[0].isupper() and text.endswith(".") and not _MARKED.search(text)
     )
+
+
+def beginning(attribute: str, otherwise: str) -> str:
+    """A fixed beginning after which the two sides of an attribute are apt to differ in the next word."""
+    return BEGINNINGS.get(attribute, otherwise)

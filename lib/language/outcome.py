@@ -22,6 +22,7 @@ class Rows:
     scores: list[dict[str, Any]] = field(default_factory=list)
     turns: list[dict[str, Any]] = field(default_factory=list)
     turned: list[dict[str, Any]] = field(default_factory=list)
+    written: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,9 @@ class Outcome:
 
     `points`: group, attribute, value, mix. `likelihoods`: repeat, mix, attribute, side, text, nats, tokens. `neutral`: repeat,
     mix, text, nats, bytes. `texts`: repeat, mix, kind, prompt, sample, text. `scores`: repeat, mix, attribute, judge, prompt,
-    sample, score. `turns`: repeat, before, after, prompt, judge, attribute, score; `turned`: the texts. `references`: as in
-    `Materials`. `anchors`: the adapters of every repeat.
+    sample, score. `turns`: repeat, before, after, prompt, judge, attribute, score; `turned`: the texts. `written`: repeat, mix,
+    prompt, sample, nats, tokens, what the texts of the base and of single sliders cost the base, given their prompts.
+    `references`: as in `Materials`. `anchors`: the adapters of every repeat.
     """
 
     points: pd.DataFrame
@@ -41,6 +43,7 @@ class Outcome:
     scores: pd.DataFrame
     turns: pd.DataFrame
     turned: pd.DataFrame
+    written: pd.DataFrame
     references: pd.DataFrame
     anchors: Sequence[Mapping[Anchor, Adapter]]
 
@@ -62,7 +65,7 @@ class Outcome:
         return costs.loc[list(mixes)].to_numpy(np.float64)
 
     def margins(self, mixes: Sequence[int], attribute: str, repeat: int) -> Float64[np.ndarray, "V T"]:
-        """NLL of negative less NLL of positive held-out texts, nats per token, text by text (`lib.language.scorers.margin`)."""
+        """NLL of negative less NLL of positive held-out texts, nats per token, text by text."""
         return self.side(mixes, attribute, NEGATIVE, repeat) - self.side(mixes, attribute, POSITIVE, repeat)
 
     def shares(self, mixes: Sequence[int], attribute: str, judge: str, repeat: int, prompts: int) -> Float64[np.ndarray, "V P"]:
@@ -73,10 +76,11 @@ class Outcome:
         low, high = self.ends(attribute, judge)
         return (means.loc[list(mixes)].to_numpy(np.float64) - low) / (high - low)
 
-    def ends(self, attribute: str, judge: str) -> tuple[float, float]:
-        """The judge's mean score of held-out negative and positive texts."""
+    def ends(self, attribute: str, judge: str, shortest: bool = False) -> tuple[float, float]:
+        """The judge's mean score of held-out negative and positive texts as long as continuations or (`shortest`) half of one."""
         table = self.references
-        row = table[(table["attribute"] == attribute) & (table["judge"] == judge)].iloc[0]
+        rows = table[(table["attribute"] == attribute) & (table["judge"] == judge)].sort_values("tokens")
+        row = rows.iloc[0 if shortest else -1]
         return float(row["negative"]), float(row["positive"])
 
     def bits(self, mixes: Sequence[int], repeat: int) -> Float64[np.ndarray, "V N"]:
@@ -86,21 +90,34 @@ class Outcome:
         return costs.loc[list(mixes)].to_numpy(np.float64)
 
     def turn(self, judge: str, repeat: int) -> Float64[np.ndarray, "2 2 P"]:
-        """Scores of second halves by alpha before and after the turn, as shares of the judge's gap."""
+        """Scores of second halves by alpha before and after the turn, as shares of the judge's gap between texts as short."""
         chosen = self.turns[(self.turns["repeat"] == repeat) & (self.turns["judge"] == judge)]
-        low, high = self.ends(chosen["attribute"].iloc[0], judge)
+        low, high = self.ends(chosen["attribute"].iloc[0], judge, shortest=True)
         table = chosen.pivot(index=["before", "after"], columns="prompt", values="score").to_numpy(np.float64)
         return (table.reshape(2, 2, -1) - low) / (high - low)
 
-    def written(self, mix: int, repeat: int, kind: str | None = None) -> list[str]:
-        """The continuations that one mix wrote."""
+    def costs(self, mix: int, repeat: int, prompts: int) -> Float64[np.ndarray, "2 P"]:
+        """What the continuations of each prompt cost the base in nats, and their tokens; of all kinds and samples together."""
+        chosen = self.written[(self.written["mix"] == mix) & (self.written["repeat"] == repeat)]
+        sums = chosen.groupby("prompt")[["nats", "tokens"]].sum().reindex(range(prompts), fill_value=0)
+        return sums.to_numpy(np.float64).T
+
+    def repetitions(self, mix: int, repeat: int, prompts: int) -> Float64[np.ndarray, "2 P"]:
+        """Words in the continuations of each prompt that stand among the four words before them, and all words."""
         chosen = self.texts[(self.texts["mix"] == mix) & (self.texts["repeat"] == repeat)]
-        return (chosen if kind is None else chosen[chosen["kind"] == kind])["text"].tolist()
+        counts = np.zeros((2, prompts))
+        for prompt, text in zip(chosen["prompt"], chosen["text"], strict=True):
+            counts[:, prompt] += repeated(text)
+        return counts
+
+    def texts_of(self, mix: int, repeat: int) -> list[str]:
+        """The continuations that one mix wrote."""
+        return self.texts[(self.texts["mix"] == mix) & (self.texts["repeat"] == repeat)]["text"].tolist()
 
 
 def gathered(points: pd.DataFrame, rows: Rows, references: pd.DataFrame, anchors: Sequence[Mapping[Anchor, Adapter]]) -> Outcome:
     """The tables of all measurements."""
-    frames = (rows.likelihoods, rows.neutral, rows.texts, rows.scores, rows.turns, rows.turned)
+    frames = (rows.likelihoods, rows.neutral, rows.texts, rows.scores, rows.turns, rows.turned, rows.written)
     return Outcome(points, *map(pd.DataFrame, frames), references, anchors)
 
 
@@ -110,9 +127,7 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
     return len(set(found)) / len(found) if found else float("nan")
 
 
-def repetition(texts: Sequence[str]) -> float:
-    """Share of words that stand among the four words before them: how much a text repeats itself at once; NaN without words."""
-    found = [
-        word in words[max(0, i - 4) : i] for words in (text.lower().split() for text in texts) for i, word in enumerate(words)
-    ]
-    return sum(found) / len(found) if found else float("nan")
+def repeated(text: str) -> tuple[int, int]:
+    """How many words stand among the four words before them, and how many there are."""
+    words = text.lower().split()
+    return sum(word in words[max(0, i - 4) : i] for i, word in enumerate(words)), len(words)

@@ -1,5 +1,6 @@
 """Which mixes are made, and what is measured on each: every distinct mix is made once, and all its work is done then."""
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from lib.language.weights import Anchor, Attributes
 
 SHUFFLED, SWAPPED, MIXTURE = "shuffled", "swapped", "mixture"
 ENDS = (0.0, 1.0)
+TRIANGLE = 3  # attributes, of which a picture shows all lambdas
 
 Weights = Mapping[Anchor, float]
 
@@ -17,9 +19,10 @@ Weights = Mapping[Anchor, float]
 class Point:
     """One point of a curve: a mix, and what is asked of it.
 
-    `group`: base, alpha (one slider), joint (one of several sliders), lambda, tied and apart (the correlated pair and the one
-    that is not), shuffled, swapped, mixture. `attribute`: the one that moves, `value`: to where. `likelihood`: attributes whose
-    held-out texts are read. `continued`: attributes whose prompts are continued, and how many `prompts`. `neutral`: prose too.
+    `group`: base, alpha (one slider), joint (one of several sliders), lambda, simplex (positive anchors alone; the value counts
+    the places of `simplex`), tied and apart (the correlated pair and the one that is not), shuffled, swapped, mixture.
+    `attribute`: the one that moves, `value`: to where. `likelihood`: attributes whose held-out texts are read. `continued`:
+    attributes whose prompts are continued, and how many `prompts`. `neutral`: prose too.
     """
 
     group: str
@@ -54,7 +57,8 @@ def control_name(attribute: str, control: str) -> str:
 
 def points_of(setup: Setup) -> tuple[Point, ...]:
     """All points of the study."""
-    return (_base(setup), *_sliders(setup), *_joint(setup), *_lambdas(setup), *_controls(setup), *_mixtures(setup), *_tied(setup))
+    several = (*_joint(setup), *_lambdas(setup), *_simplex(setup))
+    return (_base(setup), *_sliders(setup), *several, *_controls(setup), *_mixtures(setup), *_tied(setup))
 
 
 def works_of(points: tuple[Point, ...]) -> tuple[Work, ...]:
@@ -74,14 +78,14 @@ def _work(mix: tuple[tuple[Anchor, float], ...], points: list[Point]) -> Work:
     return Work(mix, read, continued, any(point.neutral for point in points))
 
 
-def slider(attribute: str, alpha: float) -> Weights:
+def slider_weights(attribute: str, alpha: float) -> Weights:
     """One attribute alone, anywhere on its line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # far beyond the anchors is where this study goes on purpose
         return Attributes((attribute,)).mix_weights({attribute: alpha}, extrapolate=True)
 
 
-def joint(attributes: tuple[str, ...], moved: str, alpha: float, focus: float, others: float) -> Weights:
+def joint_weights(attributes: tuple[str, ...], moved: str, alpha: float, focus: float, others: float) -> Weights:
     """Several attributes: `moved` at alpha with lambda `focus`, the others at alpha `others` with the rest in equal parts."""
     rest = (1 - focus) / (len(attributes) - 1)
     lambdas = {name: focus if name == moved else rest for name in attributes}
@@ -95,7 +99,7 @@ def _base(setup: Setup) -> Point:
 
 def _sliders(setup: Setup) -> list[Point]:
     return [
-        Point("alpha", name, alpha, slider(name, alpha), (name,), (name,), setup.prompts, neutral=True)
+        Point("alpha", name, alpha, slider_weights(name, alpha), (name,), (name,), setup.prompts, neutral=True)
         for name in setup.attributes
         for alpha in setup.path
     ]
@@ -105,7 +109,7 @@ def _joint(setup: Setup) -> list[Point]:
     names = setup.attributes
     return [
         Point(
-            "joint", name, alpha, joint(names, name, alpha, setup.focus, setup.others_alpha),
+            "joint", name, alpha, joint_weights(names, name, alpha, setup.focus, setup.others_alpha),
             names, names if setup.joint_prompts else (), setup.joint_prompts,
         )
         for name in names
@@ -116,17 +120,32 @@ def _joint(setup: Setup) -> list[Point]:
 def _lambdas(setup: Setup) -> list[Point]:
     names = setup.attributes
     return [
-        Point("lambda", name, focus, joint(names, name, 1.0, focus, setup.others_alpha), (name,))
+        Point("lambda", name, focus, joint_weights(names, name, 1.0, focus, setup.others_alpha), (name,))
         for name in names
         for focus in setup.lambdas
     ]
+
+
+def simplex(attributes: int, steps: int) -> list[tuple[float, ...]]:
+    """All lambdas of so many attributes that are multiples of 1 / steps and sum to 1."""
+    grid = itertools.product(range(steps + 1), repeat=attributes)
+    return [tuple(k / steps for k in place) for place in grid if sum(place) == steps]
+
+
+def _simplex(setup: Setup) -> list[Point]:
+    names = setup.attributes
+    if not setup.simplex_steps or len(names) != TRIANGLE:
+        return []
+    ahead, places = dict.fromkeys(names, 1.0), simplex(len(names), setup.simplex_steps)
+    mixes = [Attributes(names).mix_weights(ahead, dict(zip(names, place, strict=True))) for place in places]
+    return [Point("simplex", "", float(k), weights, names) for k, weights in enumerate(mixes)]
 
 
 def _controls(setup: Setup) -> list[Point]:
     first = setup.attributes[0]
     wanted = [name for name, asked in ((SHUFFLED, setup.shuffled), (SWAPPED, setup.swapped)) if asked]
     return [
-        Point(control, first, alpha, slider(control_name(first, control), alpha), (first,))
+        Point(control, first, alpha, slider_weights(control_name(first, control), alpha), (first,))
         for control in wanted
         for alpha in (0.0, setup.middle, 1.0)
     ]
@@ -134,10 +153,7 @@ def _controls(setup: Setup) -> list[Point]:
 
 def _mixtures(setup: Setup) -> list[Point]:
     first = setup.attributes[0]
-    return [
-        Point(MIXTURE, first, alpha, {mixture_anchor(first, alpha): 1.0}, (first,), (first,), setup.prompts, neutral=True)
-        for alpha in setup.mixture_alphas
-    ]
+    return [Point(MIXTURE, first, alpha, {mixture_anchor(first, alpha): 1.0}, (first,)) for alpha in setup.mixture_alphas]
 
 
 def mixture_anchor(attribute: str, alpha: float) -> Anchor:
@@ -151,7 +167,7 @@ def _tied(setup: Setup) -> list[Point]:
         return []
     apart, tied, other = CORRELATED
     return [
-        Point(group, moved, alpha, joint((first, other), moved, alpha, 0.5, 0.5), (first, other))
+        Point(group, moved, alpha, joint_weights((first, other), moved, alpha, 0.5, 0.5), (first, other))
         for group, first in (("apart", apart), ("tied", tied))
         for moved in (first, other)
         for alpha in ENDS

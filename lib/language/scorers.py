@@ -1,6 +1,6 @@
 """Judges of style: the probability that a text is of an attribute's positive side, by models that are not the language model.
 
-A judge sees the continuation alone (`continuations`), never the prompt. Two judges with nothing in common, sentence embeddings
+A judge is given what a model added to a prompt, never the prompt. Two judges with nothing in common, sentence embeddings
 and n-grams, are trained on the scorer's part; `lib.language.lexicon` adds one that is trained on nothing.
 """
 
@@ -99,29 +99,3 @@ def _fitted(
     folds = StratifiedKFold(5, shuffle=True, random_state=seeds.integer() % 2**32)
     search = GridSearchCV(model, {"C": list(grid)}, cv=folds, scoring="neg_log_loss")
     return search.fit(features.astype(np.float64) if dense else features, sides.labels).best_estimator_
-
-
-def continuations(texts: Sequence[str], prompts: Sequence[str]) -> list[str]:
-    """What a language model added: each text without the prompt that it begins with.
-
-    ValueError where there is no prompt, the numbers differ, or a text does not begin with its prompt.
-    """
-    if not len(prompts) or len(texts) != len(prompts):
-        raise ValueError(f"prompts: got {len(prompts)} for {len(texts)} texts, allowed are as many, and at least one")
-    for text, prompt in zip(texts, prompts, strict=True):
-        if not text.startswith(prompt):
-            raise ValueError(f"texts: got {text[:60]!r}, allowed is one that begins with its prompt {prompt!r}")
-    return [text[len(prompt) :].strip() for text, prompt in zip(texts, prompts, strict=True)]
-
-
-def margin(
-    nll_negative: Float[np.ndarray, "*shape"] | float, nll_positive: Float[np.ndarray, "*shape"] | float
-) -> Float64[np.ndarray, "*shape"]:
-    """NLL(negative text) - NLL(positive text), nats a token: how much the language model itself leans to the positive side.
-
-    It grows with alpha where interpolation works, without any sampling. ValueError for losses that are not finite.
-    """
-    gap = np.asarray(np.asarray(nll_negative, dtype=np.float64) - np.asarray(nll_positive, dtype=np.float64))
-    if not np.isfinite(gap).all():
-        raise ValueError(f"nll: the margin {gap} is not finite, allowed are finite losses")
-    return gap

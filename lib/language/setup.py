@@ -9,11 +9,15 @@ from typing import Any
 from lib.devices import pick_device
 from lib.language.attributes import find_attribute
 from lib.language.lexicon import lexicon_for
+from lib.language.neutral import POOLS, neutral_texts
 from lib.language.training import Recipe
 
 JUDGES = ("embedding", "ngram", "lexicon")
 CORRELATED = ("generated-politeness", "generated-politeness-formal", "generated-formality")  # apart, tied, what it is tied to
 NEAR, FAR = 1.0, 2.0  # alphas above the first extrapolate, above the second far: beyond what the paper calls stable
+REFERENCE = 100  # held-out texts a side on which a judge is judged, at least
+KINDS = {"sentiment": "film", "critic": "film", "archaic": "people", "simplicity": "people"}  # of openings that suit
+ANY_KIND = "things"
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,9 @@ class Setup:
     `temperature`: of generation; `matched_prompts`: openings of a kind that suits the attribute, else one kind for all.
     `neutral`: paragraphs of prose, cut to `neutral_tokens`. `focus`: lambda of the attribute that moves in a joint mix;
     `others_alpha`: where the others stand; `joint_prompts`: of each kind there. `lambdas`: ascending, of one attribute at its
-    positive anchor. `shuffled`, `swapped`: controls on the first attribute; `mixture_alphas`: anchors trained on mixed texts, of
-    the first attribute too; `correlated`: the generated pair that is tied on purpose. `batch_size`: texts at once.
+    positive anchor. `simplex_steps`: along an edge, of the triangle of lambdas of three positive anchors; 0: none. `shuffled`,
+    `swapped`: controls on the first attribute; `mixture_alphas`: anchors trained on mixed texts, of the first attribute too;
+    `correlated`: the generated pair that is tied on purpose. `batch_size`: texts at once.
     `precision`: auto, full or bfloat16, of products with matrices that are frozen in training, or that no mix changes.
     Errors: ValueError naming the first field that does not fit the others; KeyError for an unknown attribute.
     """
@@ -62,6 +67,7 @@ class Setup:
     others_alpha: float
     joint_prompts: int
     lambdas: tuple[float, ...]
+    simplex_steps: int
     shuffled: bool
     swapped: bool
     mixture_alphas: tuple[float, ...]
@@ -77,6 +83,7 @@ class Setup:
             find_attribute(name)
         self._check_grids()
         self._check_judges()
+        self._check_texts()
         if self.joint_prompts > self.prompts:
             raise ValueError(f"joint_prompts: got {self.joint_prompts}, allowed are at most prompts = {self.prompts}")
         self.recipe()
@@ -100,8 +107,26 @@ class Setup:
         if not self.judges or len(set(self.judges)) != len(self.judges) or not set(self.judges) <= set(JUDGES):
             raise ValueError(f"judges: got {list(self.judges)}, allowed are one or more of {', '.join(JUDGES)}")
         if "lexicon" in self.judges:
-            for name in self.judged:
+            for name in self.attributes:
                 lexicon_for(name)
+
+    def _check_texts(self) -> None:
+        """Whether there are as many texts, openings and paragraphs as are asked for."""
+        if self.neutral > (paragraphs := len(neutral_texts())):
+            raise ValueError(f"neutral: got {self.neutral}, allowed are at most {paragraphs} paragraphs")
+        wanted = sum(self.sizes.values())
+        for name in self.styles:
+            most, openings = find_attribute(name).most, len(POOLS[self.kind(name)])
+            if most is not None and wanted > most:
+                raise ValueError(
+                    f"corpus, judge_texts, held_out: got {self.corpus}, {self.judge_texts}, {self.held_out}, allowed for "
+                    f"{name!r} are numbers that add to at most {most} (held_out counts as at least {REFERENCE})"
+                )
+            if self.prompts > openings:
+                raise ValueError(
+                    f"prompts: got {self.prompts}, allowed for {name!r} are at most {openings}, all openings about "
+                    f"{self.kind(name)}; without matched_prompts at most {len(POOLS[ANY_KIND])}"
+                )
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "Setup":
@@ -111,9 +136,23 @@ class Setup:
         return cls(**given | ({"device": pick_device("auto").type} if given["device"] == "auto" else {}))
 
     @property
-    def judged(self) -> tuple[str, ...]:
-        """All attributes that have texts and judges: the study's, and those of the tied pair."""
+    def styles(self) -> tuple[str, ...]:
+        """All attributes that have texts and anchors: the study's, which are judged too, and those of the tied pair."""
         return tuple(dict.fromkeys((*self.attributes, *(CORRELATED if self.correlated else ()))))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Texts a side of each part of an attribute's corpus (`lib.language.attributes`)."""
+        return {"anchors": self.corpus, "scorer": self.judge_texts, "held_out": max(self.held_out, REFERENCE)}
+
+    @property
+    def half(self) -> int:
+        """Tokens of each half of a text in whose middle a slider turns."""
+        return max(1, self.tokens // 2)
+
+    def kind(self, attribute: str) -> str:
+        """What the openings are about that an attribute's anchors continue."""
+        return KINDS.get(attribute, ANY_KIND) if self.matched_prompts else ANY_KIND
 
     @property
     def path(self) -> tuple[float, ...]:

@@ -35,6 +35,9 @@ curves = pd.DataFrame(
         for moved, scored, alpha in product(NAMES, NAMES, alphas)
     ]
 )
+ends = {}
+for name, each in data.items():
+    ends[name] = tuple(float(scorers[name].score(side).mean()) for side in (each.held_out.negative, each.held_out.positive))
 scene = scene_of(
-    backbone, adapters, scorers, curves, PROMPTS, seeds=SEEDS.child("explorer"), tokens=16, measured="made up for the tests"
+    backbone, adapters, scorers, ends, curves, PROMPTS, seeds=SEEDS.child("explorer"), tokens=16, measured="made up for the tests"
 )

@@ -103,7 +103,8 @@ def test_predictions_beyond_what_was_measured_are_marked(scene):
 
 
 def with_curves(built, curves):
-    return scene_of(built["backbone"], built["adapters"], built["scorers"], curves, built["PROMPTS"], seeds=Seeds(0))
+    kept = (built[name] for name in ("backbone", "adapters", "scorers", "ends"))
+    return scene_of(*kept, curves, built["PROMPTS"], seeds=Seeds(0))
 
 
 def test_an_attribute_that_was_not_scored_beside_another_stays_at_the_base_s_score_or_its_middle(built):
@@ -251,6 +252,8 @@ def test_states_that_cannot_be_are_refused(scene, changes, message):
 
 BAD_SCENES = {
     "scorers": (lambda built: {"scorers": {}}, "scorers: got .*allowed is one for each attribute"),
+    "ends": (lambda built: {"ends": {"generated-sentiment": (0.2, 0.8)}}, r"ends: got \(\) for 'generated-politeness'"),
+    "an end": (lambda built: {"ends": dict.fromkeys(built["NAMES"], (0.2, 1.8))}, r"ends: got \(0.2, 1.8\).*allowed are two"),
     "prompts": (lambda built: {"prompts": []}, "prompts: got .*at least one text"),
     "one prompt": (lambda built: {"prompts": "word"}, "prompts: got 'word'"),
     "empty prompt": (lambda built: {"prompts": ["a", ""]}, "none of them empty"),
@@ -277,6 +280,6 @@ BAD_SCENES = {
 @pytest.mark.parametrize("name", BAD_SCENES)
 def test_scenes_that_cannot_be_are_refused(built, name):
     change, message = BAD_SCENES[name]
-    given = {key: built[key] for key in ("adapters", "scorers", "curves")} | {"prompts": built["PROMPTS"]} | change(built)
+    given = {key: built[key] for key in ("adapters", "scorers", "ends", "curves")} | {"prompts": built["PROMPTS"]} | change(built)
     with pytest.raises(ValueError, match=message):
-        scene_of(built["backbone"], given["adapters"], given["scorers"], given["curves"], given["prompts"], seeds=Seeds(0))
+        scene_of(built["backbone"], **given, seeds=Seeds(0))

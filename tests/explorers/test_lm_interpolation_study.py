@@ -11,7 +11,7 @@ from lib.explorers import lm_interpolation as method
 from lib.explorers.lm_interpolation_state import Mix
 from lib.explorers.lm_interpolation_study import measured_curves, study_scene
 from lib.language.materials import Materials, Style
-from lib.language.outcome import Outcome
+from lib.language.outcome import Rows, gathered
 from lib.language.setup import Setup
 from lib.seeds import Seeds
 from lib.studies import find
@@ -31,24 +31,28 @@ def setup(built):
 
 
 @pytest.fixture(scope="module")
-def outcome(built):
+def outcome(built, setup):
     """The base, two ends of each slider, and a joint mix; the judge that counts gives each mix a mean of its number in tenths."""
     first, second = built["NAMES"]
     points = [("base", "", 0.0), *(("alpha", name, alpha) for name in (first, second) for alpha in ALPHAS), ("joint", first, 1.0)]
     table = pd.DataFrame(points, columns=["group", "attribute", "value"]).assign(mix=range(len(points)))
     asked = [(0, first), (0, second), (1, first), (2, first), (3, second), (4, second), (5, first), (5, second)]
-    scores = pd.DataFrame(
-        [
-            {"repeat": repeat, "mix": mix, "attribute": name, "judge": judge, "prompt": prompt, "sample": 0, "score": score}
-            for mix, name in asked
-            for prompt in (0, 1)
-            for repeat, judge, score in (
-                (0, "ngram", mix / 10 + 0.05 * (-1) ** prompt + 0.1), (0, "lexicon", 0.99), (1, "ngram", 0.99),
-            )
-        ]
-    )  # fmt: skip
-    empty = pd.DataFrame()
-    return Outcome(table, empty, empty, empty, scores, empty, empty, empty, [built["adapters"]])
+    scores = [
+        {"repeat": repeat, "mix": mix, "attribute": name, "judge": judge, "prompt": prompt, "sample": 0, "score": score}
+        for mix, name in asked
+        for prompt in (0, 1)
+        for repeat, judge, score in (
+            (0, "ngram", mix / 10 + 0.05 * (-1) ** prompt + 0.1), (0, "lexicon", 0.99), (1, "ngram", 0.99),
+        )
+    ]  # fmt: skip
+    references = [
+        {"attribute": name, "judge": judge, "tokens": tokens, "negative": low, "positive": high}
+        for name in (first, second)
+        for judge, tokens, low, high in (
+            ("ngram", setup.tokens, 0.2, 0.9), ("lexicon", setup.tokens, 0.1, 0.8), ("ngram", setup.half, 0.4, 0.6),
+        )
+    ]  # fmt: skip
+    return gathered(table, Rows(scores=scores), pd.DataFrame(references), [built["adapters"]])
 
 
 def test_curves_are_means_of_single_sliders_and_the_base(built, setup, outcome):
@@ -73,6 +77,7 @@ def test_the_study_s_scene_has_its_attributes_judge_prompts_and_curves(built, se
     scene = study_scene(materials, outcome, setup, Seeds(2))
     assert scene.names == (first, second)
     assert scene.scorers == built["scorers"]
+    assert scene.ends == {first: (0.2, 0.9), second: (0.2, 0.9)}
     assert scene.prompts == (*prompts[:5], "a film")
     assert (scene.tokens, scene.temperature) == (setup.tokens, setup.temperature)
     assert "judge: ngram" in scene.measured

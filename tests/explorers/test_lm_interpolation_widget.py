@@ -134,6 +134,15 @@ def test_copying_a_makes_b_write_the_same(widget):
     assert "differ by 0.000" in widget.tokens.frame["note"]
 
 
+def test_marks_stand_where_the_judge_puts_real_texts(built, widget):
+    for view in widget.views.values():
+        for name, bar in zip(built["NAMES"], view.frame["bars"], strict=True):
+            texts = built["data"][name].held_out
+            means = [built["scorers"][name].score(side).mean() for side in (texts.negative, texts.positive)]
+            assert bar["ends"] == pytest.approx(means, abs=1e-4)
+            assert bar["ends"][0] < bar["ends"][1]
+
+
 def test_a_text_is_streamed_token_by_token(widget):
     seen = []
     widget.views["a"].observe(lambda change: seen.append(change.new["status"]), "frame")

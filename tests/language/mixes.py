@@ -20,7 +20,7 @@ def setup_of(**changes):
         "steps": 4, "batch": 2, "block": 16, "corpus": 40, "judges": ("ngram", "lexicon"), "judge_texts": 60,
         "alphas": (0.0, 0.5, 1.0), "extrapolated": (-1.0, 1.5, 3.0), "held_out": 4, "text_tokens": 24, "prompts": 4, "samples": 1,
         "tokens": 64, "temperature": 1.0, "matched_prompts": True, "neutral": 3, "neutral_tokens": 24, "focus": 0.5,
-        "others_alpha": 0.5, "joint_prompts": 2, "lambdas": (0.0, 1.0), "shuffled": True, "swapped": True,
+        "others_alpha": 0.5, "joint_prompts": 2, "lambdas": (0.0, 1.0), "simplex_steps": 2, "shuffled": True, "swapped": True,
         "mixture_alphas": (0.5,), "correlated": True, "batch_size": 8, "precision": "full",
         "device": "cpu",
     }  # fmt: skip
@@ -47,7 +47,7 @@ def outcome_of(setup, margin, share, bits, repeats=1, spread=0.0):
             place = {"repeat": repeat, "mix": places[point.mix]}
             if any(row["repeat"] == repeat and row["mix"] == place["mix"] for row in rows.neutral):
                 continue
-            for name in setup.judged:
+            for name in setup.styles:
                 for k, shift in enumerate(_shifts(setup.held_out, spread)):
                     for side, nats in (("+", 30.0), ("-", 30.0 + 10 * (margin(point, name, repeat) + shift))):
                         row = {**place, "attribute": name, "side": side, "text": k, "nats": nats, "tokens": 10}
@@ -59,6 +59,7 @@ def outcome_of(setup, margin, share, bits, repeats=1, spread=0.0):
             for k, shift in enumerate(_shifts(setup.neutral, spread)):
                 rows.neutral.append({**place, "text": k, "nats": (bits(point, repeat) + shift) * 100 * np.log(2), "bytes": 100})
             for k in range(setup.prompts):
+                rows.written.append({**place, "prompt": k, "sample": 0, "nats": 8.0, "tokens": 2})
                 rows.texts.append({**place, "kind": "things", "prompt": k, "sample": 0, "text": f"a cat {k} a cat {k} said"})
         for before in (0.0, 1.0):
             for after in (0.0, 1.0):
@@ -69,7 +70,11 @@ def outcome_of(setup, margin, share, bits, repeats=1, spread=0.0):
                     rows.turned.append({**facts, "first half": "a", "second half": "b"})
     table = pd.DataFrame([{"group": p.group, "attribute": p.attribute, "value": p.value, "mix": places[p.mix]} for p in points])
     references = pd.DataFrame(
-        [{"attribute": n, "judge": j, "positive": LOW + GAP, "negative": LOW} for n in setup.judged for j in setup.judges]
+        [
+            {"attribute": n, "judge": j, "tokens": setup.tokens, "positive": LOW + GAP, "negative": LOW}
+            for n in setup.styles
+            for j in setup.judges
+        ]
     )
     return gathered(table, rows, references, [anchors_of(setup) for _ in range(repeats)])
 
@@ -77,9 +82,9 @@ def outcome_of(setup, margin, share, bits, repeats=1, spread=0.0):
 def anchors_of(setup):
     """Updates: attribute i has (1 + shared, +-1 in its own place)."""
     found = {}
-    for place, name in enumerate(dict.fromkeys((*setup.attributes, *setup.judged))):
+    for place, name in enumerate(dict.fromkeys((*setup.attributes, *setup.styles))):
         for sign, way in (("+", 1.0), ("-", -1.0)):
-            own = [0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
+            own = [0.5] + [0.0] * 7
             own[1 + place] = way
             found[name, sign] = adapter(*own)
     return found

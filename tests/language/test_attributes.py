@@ -18,7 +18,8 @@ from lib.language.neutral import neutral_prompts, neutral_texts
 from lib.seeds import Seeds
 
 SMALL = {"anchors": 60, "scorer": 60, "held_out": 30}
-GENERATED = [name for name in ATTRIBUTES if name.startswith("generated-")]
+GENERATED = [name for name, pair in ATTRIBUTES.items() if pair.generated]
+WRITTEN = [name for name, pair in ATTRIBUTES.items() if not pair.generated]
 
 
 @pytest.fixture(scope="module")
@@ -182,21 +183,18 @@ def test_the_same_seed_gives_the_same_texts_and_another_one_others():
 
 
 def test_swapped_exchanges_the_sides_and_twice_is_nothing():
-    data = load_attribute("generated-formality", Seeds(0), SMALL)
-    swapped = data.swapped()
-    assert swapped.held_out.positive == data.held_out.negative
-    assert swapped.pair.positive == data.pair.negative
-    assert swapped.swapped() == data
+    sides = load_attribute("generated-formality", Seeds(0), SMALL).anchors
+    assert (sides.swapped().positive, sides.swapped().negative) == (sides.negative, sides.positive)
+    assert sides.swapped().swapped() == sides
 
 
-def test_shuffled_permutes_the_labels_of_the_anchors_alone():
-    data = load_attribute("generated-formality", Seeds(0), SMALL)
-    control = data.shuffled(Seeds(1))
-    assert sorted(control.anchors.texts) == sorted(data.anchors.texts)
-    kept = len(set(control.anchors.positive) & set(data.anchors.positive))
+def test_shuffled_permutes_the_labels():
+    sides = load_attribute("generated-formality", Seeds(0), SMALL).anchors
+    control = sides.shuffled(Seeds(1))
+    assert sorted(control.texts) == sorted(sides.texts)
+    kept = len(set(control.positive) & set(sides.positive))
     assert 18 <= kept <= 42  # half of 60
-    assert (control.scorer, control.held_out) == (data.scorer, data.held_out)
-    assert data.anchors.labels.tolist() == [1] * 60 + [0] * 60
+    assert sides.labels.tolist() == [1] * 60 + [0] * 60
 
 
 # Errors
@@ -216,9 +214,10 @@ def test_sizes_must_name_the_three_parts(sizes):
         load_attribute("generated-sentiment", Seeds(0), sizes)
 
 
+@pytest.mark.network
 def test_more_texts_than_there_are_is_refused():
-    with pytest.raises(ValueError, match=r"allowed for 'generated-sentiment' are counts that add to at most 3000 a side"):
-        load_attribute("generated-sentiment", Seeds(0), dict.fromkeys(PARTS, 3000))
+    with pytest.raises(ValueError, match=r"allowed for 'simplicity' are counts that add to at most 5688 a side"):
+        load_attribute("simplicity", Seeds(0), dict.fromkeys(PARTS, 2000))
 
 
 def test_every_attribute_has_a_source_and_says_what_its_sides_mean():
@@ -229,6 +228,25 @@ def test_every_attribute_has_a_source_and_says_what_its_sides_mean():
 
 
 # The generated family
+
+
+def test_the_grammar_writes_as_many_as_are_wanted_and_begins_with_the_same():
+    source, node = SOURCES["generated-formality"], Seeds(0)
+    few, many = source(node, 10), source(node, 3500)
+    assert len(few.positive) == 3000
+    assert len(many.negative) >= 3500
+    assert (many.positive[:3000], many.negative[:3000]) == (few.positive, few.negative)
+    data = load_attribute("generated-formality", Seeds(0), {"anchors": 3000, "scorer": 400, "held_out": 100})
+    assert len({*data.anchors.texts, *data.scorer.texts, *data.held_out.texts}) == 7000
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ("archaic", "critic") else []) for name in WRITTEN]
+)
+def test_there_are_as_many_texts_as_an_attribute_promises(name):
+    sizes = {"anchors": find_attribute(name).most - 2, "scorer": 1, "held_out": 1}
+    assert len(load_attribute(name, Seeds(1), sizes).anchors.negative) == sizes["anchors"]
 
 
 def _information(first, second):

@@ -78,12 +78,12 @@ def test_every_mix_continues_a_prompt_with_the_same_random_numbers(outcome, mate
     prompts = list(materials.prompts["things"])
     nodes = [SEEDS.child("samples", "things", i, 0) for i in range(len(prompts))]
     own = generate(materials.backbone, prompts, tokens=setup.tokens, seeds=nodes)
-    assert outcome.written(mix, 0) == own
+    assert outcome.texts_of(mix, 0) == own
 
 
 def test_the_prompt_is_not_scored(outcome, materials, setup):
     (mix,) = outcome.curve("base", "").values()
-    texts = outcome.written(mix, 0)
+    texts = outcome.texts_of(mix, 0)
     assert not [text for text in texts if any(text.startswith(prompt) for prompt in materials.prompts["things"])]
     scores = outcome.scores[(outcome.scores["mix"] == mix) & (outcome.scores["attribute"] == A)]
     own = materials.styles[A].judges["ngram"].score([text.strip() for text in texts])
@@ -135,7 +135,10 @@ def test_sets_of_anchors_differ_and_are_measured_apart(setup, materials):
 def test_examples_show_one_prompt_along_the_slider(setup, materials, outcome):
     table = example_texts(outcome, setup, materials, A)
     assert table["alpha"].tolist() == list(setup.path)
-    assert all(text.startswith(f"{materials.prompts['things'][0]} | ") for text in table["text"])
+    (opening,) = {text.partition(" | ")[0] for text in table["text"]}
+    mixes = [outcome.curve("alpha", A)[alpha] for alpha in (0.0, 1.0)]
+    start, end = outcome.shares(mixes, A, setup.judges[0], 0, setup.prompts)
+    assert opening == materials.prompts["things"][(end - start).argmax()]
 
 
 def test_next_tokens_along_a_slider_are_probabilities(outcome, materials, setup):
@@ -154,8 +157,28 @@ def test_a_cached_judge_is_the_judge(materials, setup):
     np.testing.assert_array_equal(cached.score(texts), materials.styles[A].judges["ngram"].score(texts))
 
 
+def test_judges_are_trained_for_what_is_judged_alone(cache, setup):
+    found = prepare(replace(setup, correlated=True), SEEDS)
+    assert {name: set(style.judges) for name, style in found.styles.items()} == {
+        A: {"ngram", "lexicon"}, B: {"ngram", "lexicon"}, "generated-politeness": set(), "generated-politeness-formal": set(),
+    }  # fmt: skip
+    assert set(found.references["attribute"]) == {A, B}
+    assert set(corpus_table(found)["attribute"]) == set(found.styles)
+
+
+def test_judges_are_judged_at_full_length_and_the_first_attribute_s_at_half_of_it_too(materials, setup):
+    table = materials.references
+    assert list(zip(table["attribute"], table["judge"], table["tokens"], strict=True)) == [
+        (A, "ngram", 64), (A, "lexicon", 64), (B, "ngram", 64), (B, "lexicon", 64), (A, "ngram", 32), (A, "lexicon", 32),
+    ]  # fmt: skip
+    style = materials.styles[A]
+    for row in table[table["attribute"] == A].itertuples():
+        texts = cut(style.data.held_out.negative, materials.backbone, row.tokens)
+        assert row.negative == pytest.approx(style.judges[row.judge].score(texts).mean())
+
+
 def test_texts_too_short_to_be_judged_are_refused_by_name(cache, setup):
-    with pytest.raises(ValueError, match="tokens: got 2; cut so short, the judge 'ngram' cannot tell"):
+    with pytest.raises(ValueError, match="tokens: got 2; cut to 2, the judge 'ngram' cannot tell the sides"):
         prepare(replace(setup, tokens=2, attributes=(B, A)), SEEDS)
 
 

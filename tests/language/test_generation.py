@@ -5,7 +5,6 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
@@ -20,18 +19,18 @@ PROMPTS = ["The old farmer", "My sister was waiting near the garden gate, and", 
 SEEDS = Seeds(7).child("tests")
 
 
-def one_by_one(backbone, prompt, node, tokens, temperature=1.0, top_p=1.0):
+def one_by_one(backbone, prompt, node, tokens, temperature=1.0):
     """The text of `tokens_one_by_one`."""
-    return _text(backbone, tokens_one_by_one(backbone, prompt, node, tokens, temperature, top_p))
+    return _text(backbone, tokens_one_by_one(backbone, prompt, node, tokens, temperature))
 
 
-def tokens_one_by_one(backbone, prompt, node, tokens, temperature=1.0, top_p=1.0):
+def tokens_one_by_one(backbone, prompt, node, tokens, temperature=1.0):
     """The whole sequence read anew for every token, no cache, no padding, no batch."""
     sequence, numbers, made = [backbone.start, *backbone.encode([prompt])[0]], node.numpy(), []
     for _ in range(tokens):
         with torch.inference_mode():
             logits = backbone.model(torch.tensor([sequence])).logits[0, -1:]
-        token = _choose(logits, [numbers], temperature, top_p).item()
+        token = _choose(logits, [numbers], temperature).item()
         if token in backbone.stops:
             break
         sequence.append(token)
@@ -39,7 +38,7 @@ def tokens_one_by_one(backbone, prompt, node, tokens, temperature=1.0, top_p=1.0
     return made
 
 
-@pytest.mark.parametrize("settings", [{"temperature": 0}, {}, {"temperature": 0.7}, {"top_p": 0.8}])
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {}, {"temperature": 0.7}])
 def test_batched_with_cache_equals_one_by_one_without(backbone, settings):
     together = generate(backbone, PROMPTS, tokens=12, seeds=SEEDS, **settings)
     assert together == [one_by_one(backbone, prompt, SEEDS.child(i), 12, **settings) for i, prompt in enumerate(PROMPTS)]
@@ -89,9 +88,9 @@ def test_nothing_is_drawn_from_the_shared_generator(backbone):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def draws(p, count, top_p=1.0, temperature=1.0):
+def draws(p, count, temperature=1.0):
     """Many races of one distribution, each with its own stream."""
-    return _choose(p.log().expand(count, -1), [SEEDS.child(i).numpy() for i in range(count)], temperature, top_p)
+    return _choose(p.log().expand(count, -1), [SEEDS.child(i).numpy() for i in range(count)], temperature)
 
 
 def test_tokens_come_with_the_model_s_probabilities():
@@ -102,21 +101,13 @@ def test_tokens_come_with_the_model_s_probabilities():
     assert chisquare(sharp, 4000 * (p.double().square() / p.double().square().sum()).numpy()).pvalue > 1e-3
 
 
-def test_top_p_keeps_the_fewest_likeliest_tokens_that_reach_it():
-    p = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2])
-    counts = draws(p, 4000, top_p=0.6).bincount(minlength=5).numpy()
-    assert counts[[0, 2, 4]].tolist() == [0, 0, 0]
-    assert chisquare(counts[[1, 3]], 4000 * np.array([0.4, 0.25]) / 0.65).pvalue > 1e-3
-    assert set(draws(p, 50, top_p=0.01).tolist()) == {1}
-
-
 @pytest.mark.parametrize("seed", [41, 43])
 def test_a_race_is_never_won_by_a_token_without_probability(seed):
     """NumPy's exponential numbers in float32 are now and then exactly 0, soon under these seeds: a time of 0 beats everybody."""
     logits = torch.full((1, 49152), -80.0)
     logits[0, 5] = 0.0
     numbers = Seeds(seed).numpy()
-    assert {_choose(logits, [numbers], 1.0, 1.0).item() for _ in range(10)} == {5}
+    assert {_choose(logits, [numbers], 1.0).item() for _ in range(10)} == {5}
 
 
 def test_common_numbers_keep_two_models_texts_together():
@@ -211,8 +202,6 @@ def test_weights_that_are_not_finite_are_named(backbone):
         ({"tokens": 0}, "tokens: got 0"),
         ({"temperature": -1.0}, "temperature: got -1"),
         ({"temperature": math.nan}, "temperature: got nan"),
-        ({"top_p": 0.0}, "top_p: got 0"),
-        ({"top_p": 1.5}, "top_p: got 1.5"),
         ({"seeds": [SEEDS, SEEDS]}, "seeds: got 2 nodes for 1 prompts"),
     ],
 )

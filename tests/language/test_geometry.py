@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.language.adapters import Adapter, cosine, distance
+from lib.language.adapters import Adapter
 from lib.language.geometry import draw_map, gram, path, row_cosines
 from lib.seeds import Seeds
 
@@ -40,9 +40,6 @@ def test_cosines_equal_the_dense_result(seed, rank):
     for i, j in itertools.product(range(4), repeat=2):
         whole = [torch.cat([d.flatten() for d in update.values()]) for update in (updates[i], updates[j])]
         assert found.cosines()[i, j] == pytest.approx(float(torch.cosine_similarity(*whole, dim=0)), abs=1e-5)
-        for k, layer in enumerate(SHAPES):
-            flat = updates[i][layer].flatten(), updates[j][layer].flatten()
-            assert found.layer_cosines()[k, i, j] == pytest.approx(float(torch.cosine_similarity(*flat, dim=0)), abs=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
@@ -70,17 +67,8 @@ def test_cosine_with_itself_a_scaled_copy_and_the_negative():
     adapters["scaled"] = Adapter({k: (2 * a, 3 * b) for k, (a, b) in one.factors.items()}, 1.0, "abc")
     adapters["negative"] = Adapter({k: (a, -b) for k, (a, b) in one.factors.items()}, 3.0, "abc")
     expected = torch.tensor([[1, 1, -1], [1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
-    for found in (gram(adapters).cosines(), gram(adapters).layer_cosines()[1], row_cosines(adapters)):
+    for found in (gram(adapters).cosines(), row_cosines(adapters)):
         torch.testing.assert_close(found, expected)
-
-
-def test_gram_agrees_with_the_comparison_of_two_adapters():
-    adapters = pool()
-    found = gram(adapters)
-    for (i, first), (j, second) in itertools.product(enumerate(adapters.values()), repeat=2):
-        assert found.cosines()[i, j] == pytest.approx(cosine(first, second), abs=1e-12)
-        square = sum(found.values[:, i, i] + found.values[:, j, j] - 2 * found.values[:, i, j])
-        assert float(square) ** 0.5 == pytest.approx(distance(first, second), abs=1e-6)
 
 
 def test_distances_equal_the_dense_result_for_mixes_and_the_base():
@@ -158,8 +146,6 @@ def test_zero_update_has_no_cosine():
     adapters["zero"] = Adapter({k: (a, 0 * b) for k, (a, b) in adapters["a+"].factors.items()}, 3.0, "abc")
     with pytest.raises(ValueError, match="'zero' is zero in all layers"):
         gram(adapters).cosines()
-    with pytest.raises(ValueError, match="'zero' is zero in layer q"):
-        gram(adapters).layer_cosines()
     assert gram(adapters).distances().isfinite().all()
 
 

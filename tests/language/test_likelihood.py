@@ -1,4 +1,4 @@
-"""Likelihood against its definition, whatever the batch, the chunk and the window."""
+"""Likelihood against its definition, whatever the batch and the chunk."""
 
 import copy
 import math
@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lib.language import likelihood
-from lib.language.likelihood import _windows, conditional_likelihood, text_likelihood, window_nll
+from lib.language.likelihood import conditional_likelihood, text_likelihood
 
 TEXTS = [
     "The old farmer walked slowly to the harbour, before the rain.",
@@ -91,39 +89,6 @@ def test_logits_exist_for_a_bounded_number_of_places(backbone, monkeypatch):
     assert sum(sizes) == sum(map(len, backbone.encode(TEXTS)))  # and none for padding
 
 
-@given(st.integers(2, 60), st.integers(1, 20), st.data())
-def test_every_token_is_scored_exactly_once(length, window, data):
-    stride = data.draw(st.integers(1, window))
-    sequence = list(range(length))  # the first one is the start token
-    scored = [token for piece, new in _windows(sequence, window, stride) for token in piece[-new:]]
-    assert scored == sequence[1:]
-    assert all(new < len(piece) <= window + 1 for piece, new in _windows(sequence, window, stride))
-    later = list(_windows(sequence, window, stride))[1:]
-    assert all(len(piece) - new > window - stride for piece, new in later)
-
-
-@pytest.mark.parametrize(("window", "stride"), [(200, 200), (200, 7)])
-def test_a_window_over_the_whole_of_a_short_text_is_one_pass(backbone, window, stride):
-    found, once = window_nll(backbone, TEXTS[0], window, stride), text_likelihood(backbone, TEXTS[:1])
-    assert found.nats.item() == pytest.approx(once.nats.item(), rel=1e-6)
-    assert (found.tokens.item(), found.bytes.item()) == (once.tokens.item(), once.bytes.item())
-
-
-@pytest.mark.parametrize(("window", "stride"), [(10, 10), (10, 4), (1, 1)])
-def test_windows_score_each_token_behind_those_they_hold(backbone, window, stride):
-    tokens = [backbone.start, *backbone.encode([TEXTS[4]])[0]]
-    expected, seen = 0.0, 0
-    for begin in range(0, len(tokens) - 1, stride):
-        end = min(begin + window, len(tokens) - 1)
-        expected += by_definition(backbone, tokens[begin : seen + 1], tokens[seen + 1 : end + 1])
-        seen = end
-        if end == len(tokens) - 1:
-            break
-    found = window_nll(backbone, TEXTS[4], window, stride)
-    assert found.nats.item() == pytest.approx(expected, rel=1e-5)
-    assert found.tokens.item() == len(tokens) - 1
-
-
 def test_weights_that_are_not_finite_are_named(backbone):
     broken = copy.deepcopy(backbone.model)
     with torch.no_grad():
@@ -138,13 +103,9 @@ def test_weights_that_are_not_finite_are_named(backbone):
         (lambda b: text_likelihood(b, []), "texts: got none"),
         (lambda b: text_likelihood(b, ["a", ""]), r"texts\[1\]: got an empty text"),
         (lambda b: text_likelihood(b, ["a"], 0), "batch_size: got 0"),
-        (lambda b: text_likelihood(b, ["a", "b c" * 300]), r"texts\[1\]: got \d+ tokens .* context of 256; window_nll"),
+        (lambda b: text_likelihood(b, ["a", "b c" * 300]), r"texts\[1\]: got \d+ tokens .* context of 256"),
         (lambda b: conditional_likelihood(b, ["a b" * 300], ["c"]), r"texts\[0\]: got \d+ tokens with its prompt"),
         (lambda b: conditional_likelihood(b, ["a"], ["b", "c"]), "prompts: got 1 for 2 texts"),
-        (lambda b: window_nll(b, "", 4, 4), "empty text"),
-        (lambda b: window_nll(b, "a", 257, 4), "window: got 257, allowed are 1 to the model's context of 256"),
-        (lambda b: window_nll(b, "a", 4, 5), "stride: got 5, allowed are 1 to the window of 4"),
-        (lambda b: window_nll(b, "a", 4, 0), "stride: got 0"),
     ],
 )
 def test_bad_input_is_refused(backbone, call, said):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ from torch import nn
 
 from lib.language.adapters import Adapter, save_adapter
 from lib.language.backbone import tiny_backbone
+from lib.language.generation import generate
+from lib.language.likelihood import text_likelihood
 from lib.language.mixing import Mixer, check_unmixed
+from lib.language.training import Recipe, train_anchors
 from lib.language.weights import Attributes
 from lib.seeds import Seeds
 
@@ -182,6 +186,41 @@ def test_peft_linear_is_wrong_between_the_endpoints(backbone, adapters, tmp_path
         expected[layer] = sum(w * adapters[name].update(layer) for name, w in zip(NAMES[:2], pair, strict=True))
         found[layer] = model.base_model.model.get_submodule(layer).get_delta_weight("linear")
     assert error(found, expected) > wrong if wrong else error(found, expected) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("pair", "rank", "wrong"), [((0.3, 0.7), 8, None), ((1.5, -0.5), 8, None), ((0.3, 0.7), None, 0.05), ((1.0, 0.0), None, None)]
+)
+def test_peft_svd_is_exact_at_the_sum_of_ranks_and_cut_short_at_its_default(backbone, adapters, tmp_path, pair, rank, wrong):
+    """By default peft keeps the rank of one adapter, 4 here, which is enough at an endpoint alone."""
+    model = peft_model(backbone, adapters, tmp_path)
+    model.add_weighted_adapter(["moodplus", "moodminus"], list(pair), adapter_name="svd", combination_type="svd", svd_rank=rank)
+    expected, found = {}, {}
+    for layer in targets(backbone.model):
+        expected[layer] = sum(w * adapters[name].update(layer) for name, w in zip(NAMES[:2], pair, strict=True))
+        found[layer] = model.base_model.model.get_submodule(layer).get_delta_weight("svd")
+    assert error(found, expected) > wrong if wrong else error(found, expected) < 1e-5
+
+
+def test_anchors_trained_with_dropout_are_read_and_written_without(backbone):
+    """Twice the same to the bit, and what the dense merged weights say, though half of each branch's inputs were left out."""
+    corpora = {("mood", sign): [text] * 20 for sign, text in (("+", "a fine day and a lovely song"), ("-", "the soup was cold"))}
+    recipe = Recipe(steps=4, batch=4, block=12, rank=2, lr=2e-2, dropout=0.5, precision="full")
+    trained = train_anchors(backbone, corpora, recipe, Seeds(2))
+    plain = train_anchors(backbone, corpora, replace(recipe, dropout=0.0), Seeds(2))
+    layer = next(iter(targets(backbone.model)))
+    assert not torch.allclose(trained["mood", "+"].update(layer), plain["mood", "+"].update(layer)), "dropout was at work"
+    dense = replace(backbone, model=copy.deepcopy(backbone.model))
+    with torch.no_grad():
+        for layer, linear in targets(dense.model).items():
+            linear.weight += 0.3 * trained["mood", "+"].update(layer) + 0.7 * trained["mood", "-"].update(layer)
+    prompts, texts = ["a fine", "the soup"], ["a fine day", "the soup was cold"]
+    Mixer(backbone, trained).apply({("mood", "+"): 0.3, ("mood", "-"): 0.7})
+    written = [generate(each, prompts, tokens=8, seeds=Seeds(0), temperature=0) for each in (backbone, backbone, dense)]
+    assert written[0] == written[1] == written[2]
+    first, second, merged = (text_likelihood(each, texts).nats for each in (backbone, backbone, dense))
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first, merged, rtol=1e-5, atol=0)
 
 
 def test_rank_of_the_sum_is_at_most_the_sum_of_ranks(backbone):

@@ -1,6 +1,7 @@
-"""Judges: accurate and calibrated on held-out texts, at chance on shuffled labels, blind to prompts, batch and order."""
+"""Judges: accurate and calibrated on held-out texts, at chance on shuffled labels, blind to batch and order."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import BertConfig, BertModel
@@ -10,7 +11,7 @@ from lib.language.attributes import Sides, load_attribute
 from lib.language.encoder import SentenceEncoder, load_encoder
 from lib.language.judging import agreement, judge, reliability
 from lib.language.lexicon import LexiconScorer
-from lib.language.scorers import EmbeddingScorer, NgramScorer, continuations, margin
+from lib.language.scorers import EmbeddingScorer, NgramScorer
 from lib.language.tiny import tiny_tokenizer
 from lib.seeds import Seeds
 
@@ -138,7 +139,8 @@ def test_calibration_error_of_a_known_judge():
 def test_agreement_of_known_scores():
     rng = np.random.default_rng(0)
     one = rng.random(200)
-    table = agreement({"one": one, "same order": one**3, "opposite": 1 - one, "other": rng.random(200)}, Seeds(0), resamples=200)
+    judges = {"one": one, "same order": one**3, "opposite": 1 - one, "other": rng.random(200)}
+    table = agreement(judges, range(200), Seeds(0), resamples=200)
     rows = {(row.first, row.second): row for row in table.itertuples()}
     assert len(rows) == 6
     same, opposite, other = rows["one", "same order"], rows["one", "opposite"], rows["one", "other"]
@@ -154,26 +156,23 @@ def test_agreement_of_known_scores():
 def test_agreement_counts_decided_texts_only():
     one = np.array([0.9, 0.1] * 10)
     other = np.array([0.5, 0.1] * 9 + [0.9, 0.9])
-    (row,) = agreement({"one": one, "other": other}, Seeds(0)).itertuples()
+    (row,) = agreement({"one": one, "other": other}, range(20), Seeds(0)).itertuples()
     assert row.decided == 11
     assert row.same_side == pytest.approx(10 / 11)
 
 
-# What is scored
-
-
-def test_prompt_text_is_never_scored(ngrams):
-    prompts = ["It is very convenient; I am not aware", "Hey guys, it's kinda"]
-    texts = [f"{prompt} and the boat is by the lake" for prompt in prompts]
-    assert continuations(texts, prompts) == ["and the boat is by the lake"] * 2
-    scores = ngrams.score(continuations(texts, prompts))
-    assert scores[0] == scores[1]
-    assert np.ptp(ngrams.score(texts)) > 0.3
-
-
-def test_margin_is_the_gap_of_the_losses():
-    np.testing.assert_array_equal(margin(np.array([3.0, 4.0]), np.array([2.5, 4.5])), [0.5, -0.5])
-    assert margin(4.5, 4.0) == 0.5
+def test_copies_in_a_group_tell_nothing_new():
+    """Every text twice: the same numbers as once, where copies of a text are one group; else the interval shrinks."""
+    rng = np.random.default_rng(1)
+    one, other = rng.random(40), rng.random(40)
+    twice = {"one": np.tile(one, 2), "other": np.tile(other, 2)}
+    once = agreement({"one": one, "other": other}, range(40), Seeds(0))
+    grouped = agreement(twice, [*range(40), *range(40)], Seeds(0))
+    pd.testing.assert_frame_equal(grouped.drop(columns="decided"), once.drop(columns="decided"))
+    (apart,) = agreement(twice, range(80), Seeds(0)).itertuples()
+    (row,) = once.itertuples()
+    assert (row.n, apart.n) == (40, 80)
+    assert apart.spearman_high - apart.spearman_low < 0.85 * (row.spearman_high - row.spearman_low)
 
 
 # Errors
@@ -198,25 +197,6 @@ def test_a_lone_string_is_not_taken_for_texts(ngrams):
 
 
 @pytest.mark.parametrize(
-    ("texts", "prompts", "said"),
-    [
-        ([], [], "prompts: got 0 for 0 texts"),
-        (["a b"], ["a", "b"], "prompts: got 2 for 1 texts"),
-        (["b a"], ["a"], "texts: got 'b a'"),
-    ],
-)
-def test_prompts_that_do_not_fit_are_refused(texts, prompts, said):
-    with pytest.raises(ValueError, match=said):
-        continuations(texts, prompts)
-
-
-@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_losses_that_are_not_finite_are_refused(loss):
-    with pytest.raises(ValueError, match="allowed are finite losses"):
-        margin(np.array([1.0, loss]), np.array([1.0, 1.0]))
-
-
-@pytest.mark.parametrize(
     ("scores", "said"),
     [
         ({"one": np.linspace(0, 1, 20)}, "at least two judges"),
@@ -228,7 +208,13 @@ def test_losses_that_are_not_finite_are_refused(loss):
 )
 def test_scores_that_cannot_be_compared_are_refused(scores, said):
     with pytest.raises(ValueError, match=said):
-        agreement(scores, Seeds(0))
+        agreement(scores, range(20), Seeds(0))
+
+
+@pytest.mark.parametrize(("groups", "said"), [([0] * 20, "got 1 for 20 texts"), (list(range(19)), "got 19 for 19 texts")])
+def test_groups_that_do_not_fit_the_texts_are_refused(groups, said):
+    with pytest.raises(ValueError, match=f"groups: {said}, allowed are two or more"):
+        agreement({"one": np.linspace(0, 1, 20), "other": np.linspace(1, 0, 20)}, groups, Seeds(0))
 
 
 def test_a_verdict_needs_both_sides(ngrams):

@@ -15,6 +15,7 @@ from lib.language import training
 from lib.language.adapters import load_adapter, save_adapter
 from lib.language.anchors import anchors
 from lib.language.backbone import fingerprint, load_backbone, tiny_backbone
+from lib.language.geometry import gram
 from lib.language.lanes import LaneLinear, Lanes, TokenLoss
 from lib.language.mixing import Mixer
 from lib.language.training import Recipe, blocks_of, train_anchors
@@ -178,11 +179,9 @@ def test_an_anchor_learns_its_corpus(backbone):
 
 
 def test_bfloat16_products_lead_to_nearly_the_same_anchor(backbone, trained):
-    from lib.language.adapters import cosine
-
     rough = train_anchors(backbone, CORPORA, Recipe(**{**vars(RECIPE), "precision": "bfloat16"}), SEEDS)
     for name in CORPORA:
-        assert cosine(trained[name], rough[name]) > 0.98
+        assert gram({0: trained[name], 1: rough[name]}).cosines()[0, 1] > 0.98
         assert all(factor.dtype == torch.float64 for pair in rough[name].factors.values() for factor in pair)
         assert rough[name].meta["recipe"]["precision"] == "bfloat16"
 
@@ -338,18 +337,17 @@ def test_meta_survives_the_files(trained, tmp_path):
 def test_bfloat16_anchors_of_the_real_model_are_as_good_as_float32():
     """Three steps of the real model in both precisions: the updates point the same way, the losses fall alike."""
     from lib.data.errors import DataUnavailable
-    from lib.language.adapters import cosine
 
     try:
         real = load_backbone()
     except DataUnavailable as error:
         pytest.skip(f"the real model is not here: {error}")
-    found = [
-        train_anchors(real, {"a": CORPORA["mood", "+"]}, Recipe(steps=3, batch=2, block=16, precision=p), SEEDS)["a"]
+    found = {
+        p: train_anchors(real, {"a": CORPORA["mood", "+"]}, Recipe(steps=3, batch=2, block=16, precision=p), SEEDS)["a"]
         for p in ("full", "bfloat16")
-    ]
-    assert cosine(*found) > 0.7
-    full, rough = (adapter.meta["losses"] for adapter in found)
+    }
+    assert gram(found).cosines()[0, 1] > 0.7
+    full, rough = (adapter.meta["losses"] for adapter in found.values())
     assert full[0] == pytest.approx(rough[0], abs=0.02)
     assert full[-1] == pytest.approx(rough[-1], abs=0.15)
     assert max(full[-1] - full[0], rough[-1] - rough[0]) < -0.4

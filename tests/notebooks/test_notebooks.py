@@ -132,11 +132,11 @@ GATES = {
         "score/ends_mean": (0.2, 2),
         "score/slope_least": (0, 3),
         "likelihood/sides_least": (0, 10),
-        "margin/spearman_least": (0.89, 1.01),
-        "margin/bend_largest": (-1, 0.3),
-        "barrier/largest": (-1, 0.1),
+        "margin/step_least": (0, 1),
+        "margin/bend_farthest": (-0.3, 0.3),
+        "barrier/largest": (-1, 0.02),
         "shuffled/share": (-0.5, 0.5),
-        "cosine/direction_largest": (-1, 0.2),
+        "cosine/direction_largest": (0, 0.05),
     },
 }
 

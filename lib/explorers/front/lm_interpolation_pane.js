@@ -5,7 +5,8 @@ function place(element, value) {
   if (value !== undefined) element.style.left = `${100 * value}%`;
 }
 
-// A score from 0 to 1: a bar as far as predicted, a circle for this text, a line with its interval for the mean of samples.
+// A score from 0 to 1: a bar as far as predicted, a circle for this text, a line with its interval for the mean of samples;
+// below it two marks where the judge puts real texts of either side on average.
 function scoreRow(root) {
   const row = add(root, "div", "lm-score");
   const name = add(row, "span", "lm-name"), words = add(row, "span", "lm-said");
@@ -13,17 +14,22 @@ function scoreRow(root) {
   track.setAttribute("role", "img");
   const fill = add(track, "i", "lm-predicted"), span = add(track, "i", "lm-interval");
   const mean = add(track, "i", "lm-mean"), dot = add(track, "i", "lm-text-score");
+  const ends = [add(track, "i", "lm-end"), add(track, "i", "lm-end")];
   return (bar) => {
     name.textContent = bar.name;
     name.title = `0: ${bar.negative}; 1: ${bar.positive}`;
     words.textContent = bar.said;
-    track.setAttribute("aria-label", `${bar.name}: ${bar.said}`);
+    track.setAttribute("aria-label", `${bar.name}: ${bar.said}; real texts of either side ${bar.ends.join(" and ")}`);
     fill.style.width = `${100 * (bar.predicted ?? 0)}%`;
     fill.classList.toggle("lm-beyond", bar.covered === false);
     place(mean, bar.mean);
     place(span, bar.low);
     if (bar.low !== undefined) span.style.width = `${100 * (bar.high - bar.low)}%`;
     place(dot, bar.text);
+    ends.forEach((mark, i) => {
+      place(mark, bar.ends[i]);
+      mark.title = `real texts: ${i ? bar.positive : bar.negative}, mean score ${bar.ends[i].toFixed(2)}`;
+    });
   };
 }
 
@@ -37,7 +43,7 @@ function render({ model, el }) {
   const error = add(root, "p", "lm-error"), status = add(root, "p", "lm-status");
   error.setAttribute("role", "alert");
   const list = add(root, "div", "lm-scores"), key = add(root, "p", "lm-key"), notes = add(root, "div", "lm-notes");
-  for (const [name, words] of [["lm-predicted", "predicted"], ["lm-text-score", "this text, n = 1"], ["lm-mean", "mean of samples"]]) {
+  for (const [name, words] of [["lm-predicted", "predicted"], ["lm-text-score", "this text, n = 1"], ["lm-mean", "mean of samples"], ["lm-end", "real texts of either side, mean"]]) {
     add(add(key, "span", "", " "), "i", name);
     key.lastChild.append(words);
   }
