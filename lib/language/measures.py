@@ -22,6 +22,12 @@ from lib.language.setup import Setup
 from lib.language.weights import NEGATIVE, POSITIVE
 from lib.seeds import Seeds
 
+UNITS = {  # of numbers that are no shares, ranks or cosines
+    "margin/change_least": "nats per token",
+    "likelihood/sides_least": "nats per token",
+    "neutral/base": "bits per byte",
+}
+
 PerAlpha = Float64[np.ndarray, "V R"]
 
 

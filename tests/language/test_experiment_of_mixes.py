@@ -12,7 +12,7 @@ from lib.language.anchors import anchors
 from lib.language.experiment import corpora_of, example_texts, mixed, run_mixes, train_all
 from lib.language.generation import generate
 from lib.language.judges import judge_of
-from lib.language.likelihood import text_likelihood
+from lib.language.likelihood import conditional_likelihood, text_likelihood
 from lib.language.materials import corpus_table, cut, prepare
 from lib.language.mixing import Mixer
 from lib.language.scorers import NgramScorer
@@ -79,6 +79,17 @@ def test_every_mix_continues_a_prompt_with_the_same_random_numbers(outcome, mate
     nodes = [SEEDS.child("samples", "things", i, 0) for i in range(len(prompts))]
     own = generate(materials.backbone, prompts, tokens=setup.tokens, seeds=nodes)
     assert outcome.texts_of(mix, 0) == own
+
+
+def test_what_sliders_and_the_base_wrote_is_read_by_the_base(outcome, materials, setup):
+    mixes = {mix for group, name in (("base", ""), ("alpha", A), ("alpha", B)) for mix in outcome.curve(group, name).values()}
+    assert set(outcome.written["mix"]) == mixes
+    mix = outcome.curve("alpha", A)[1.0]
+    prompts = list(materials.prompts["things"])
+    own = conditional_likelihood(materials.backbone, prompts, outcome.texts_of(mix, 0))
+    nats, tokens = outcome.costs(mix, 0, setup.prompts)
+    np.testing.assert_allclose(nats, own.nats.numpy(), rtol=1e-5)
+    assert tokens.tolist() == own.tokens.tolist()
 
 
 def test_the_prompt_is_not_scored(outcome, materials, setup):
