@@ -5,11 +5,12 @@ alpha 0: how easy these texts are at all is not in it, nor how far the anchors o
 their own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float64
 
 from lib.language import measures
 from lib.language.generation import next_tokens
@@ -24,6 +25,8 @@ from lib.language.plan import slider_weights
 from lib.language.setup import Setup
 from lib.language.weights import NEGATIVE, POSITIVE, SIGNS, STABLE
 from lib.seeds import Seeds
+
+Counted = Callable[[int, int, str, int], Float64[np.ndarray, "2 P"]]
 
 
 def _changes(sets: list[dict[float, Numbers]]) -> list[dict[float, Numbers]]:
@@ -85,7 +88,7 @@ def turn_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
     sets = [means(outcome.turn(setup.judges[0], repeat), of_prompts) for repeat in outcome.repeats]
     return pd.DataFrame(
         [
-            {"before": before, "after": after, **measured([one[before, after] for one in sets], setup.prompts)._asdict()}
+            {"before": before, "after": after, **measured([one[before, after] for one in sets], setup.prompts).numbers()}
             for before in (0, 1)
             for after in (0, 1)
         ]
@@ -95,20 +98,21 @@ def turn_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
 def fluency_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
     """What is written along each slider: `quantity` written, nats per token that it costs the model without anchors, given the
     prompt, and repetition, the share of words that stand among the four before them; attribute, alpha, value, low, high, n.
-    The base's own texts have no attribute and no alpha.
+    The base's own texts, of the attribute's kind, have no alpha.
     """
     _, of_prompts, _ = _draws(setup, seeds)
     curves = {name: outcome.curve("alpha", name) for name in setup.attributes}
-    curves[""] = {NAN: outcome.curve("base", "")[0.0]}
     rows: list[dict[str, object]] = []
+    (base,) = outcome.curve("base", "").values()
     for quantity, counted in (("written", outcome.costs), ("repetition", outcome.repetitions)):
         for name, curve in curves.items():
-            repeats = outcome.repeats if name else outcome.repeats[:1]
-            sets = [
-                {alpha: Share(*means(counted(mix, repeat, setup.prompts), of_prompts)) for alpha, mix in curve.items()}
-                for repeat in repeats
-            ]
+
+            def share(mix: int, repeat: int, kind: str = setup.kind(name), counted: Counted = counted) -> Share:
+                return Share(*means(counted(mix, repeat, kind, setup.prompts), of_prompts))
+
+            sets = [{alpha: share(mix, repeat) for alpha, mix in curve.items()} for repeat in outcome.repeats]
             rows += rows_of(sets, setup.prompts, quantity=quantity, attribute=name)
+            rows += rows_of([{NAN: share(base, 0)}], setup.prompts, quantity=quantity, attribute=name)
     return pd.DataFrame(rows).rename(columns={"at": "alpha"})
 
 
@@ -118,7 +122,15 @@ def text_table(outcome: Outcome, materials: Materials) -> pd.DataFrame:
     table = outcome.texts.merge(first, on="mix")
     openings = [materials.prompts[kind][prompt] for kind, prompt in zip(table["kind"], table["prompt"], strict=True)]
     table = table.assign(set=table["repeat"], opening=openings)
+    table["value"] = table["value"].mask(table["group"] == "base")  # there is no slider
     return table[["set", "group", "attribute", "value", "opening", "sample", "text"]]
+
+
+def turned_table(outcome: Outcome, setup: Setup, materials: Materials) -> pd.DataFrame:
+    """The texts whose slider was moved half way: set, alpha before and after, opening and both halves."""
+    openings = materials.prompts[setup.kind(setup.attributes[0])]
+    table = outcome.turned.rename(columns={"repeat": "set"})
+    return table.assign(opening=[openings[prompt] for prompt in table["prompt"]]).drop(columns="prompt")
 
 
 def token_table(

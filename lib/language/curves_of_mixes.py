@@ -82,8 +82,8 @@ def entanglement_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataF
     counts = {"margin": setup.held_out} | ({"score": setup.joint_prompts} if setup.joint_prompts else {})
     rows: list[dict[str, object]] = []
     for by, n in counts.items():
-        found = entanglement(outcome, setup, draws(n, seeds.child(by)), by)
-        rows += [{"by": by, "moved": i, "read": j, **one._asdict()} for (i, j), one in found.items()]
+        found = entanglement(outcome, setup, draws(n, seeds.child({"margin": "texts", "score": "joint"}[by])), by)
+        rows += [{"by": by, "moved": i, "read": j, **one.numbers()} for (i, j), one in found.items()]
     return pd.DataFrame(rows)
 
 
@@ -96,7 +96,7 @@ def tied_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
     names = {"apart": "apart", "tied": "tied", "difference": "tied-apart"}
     return pd.DataFrame(
         [
-            {"quantity": quantity, "group": group, **found[f"{name}/{quantity}"]._asdict()}
+            {"quantity": quantity, "group": group, **found[f"{name}/{quantity}"].numbers()}
             for quantity in ("share", "cosine")
             for group, name in names.items()
         ]

@@ -97,26 +97,24 @@ def draw_language(curves: pd.DataFrame, fluency: pd.DataFrame, base: float) -> F
     prose = curves[curves["quantity"] == "neutral"]
     written, repeated = (fluency[fluency["quantity"] == quantity] for quantity in ("written", "repetition"))
     panels = (
-        ("plain prose", "cost (bits per byte)", prose, base),
-        ("what is written", f"cost {ALONE} (nats per token)", written, _level(written)),
-        ("repetition", "words said again within four", repeated, _level(repeated)),
+        ("plain prose", "cost (bits per byte)", prose),
+        ("what is written", f"cost {ALONE}\n(nats per token)", written),
+        ("repetition", "words said again within four", repeated),
     )
     fig, axes = plt.subplots(1, 3, figsize=(10.8, 3.5), gridspec_kw={"wspace": 0.06})
-    for ax, (title, label, rows, level) in zip(axes, panels, strict=True):
+    axes[0].axhline(base, color="#000000", ls=":", lw=1.2, label=f"{ALONE} (in colour: after the same openings)")
+    for ax, (title, label, rows) in zip(axes, panels, strict=True):
         shade(ax, prose["alpha"])
-        ax.axhline(level, color="#000000", ls=":", lw=1.2, label=ALONE)
         for place, name in enumerate(dict.fromkeys(prose["attribute"])):
-            band(ax, rows[rows["attribute"] == name], "alpha", PALETTE[place], name, faint=True)
+            own = rows[rows["attribute"] == name]
+            band(ax, own[own["alpha"].notna()], "alpha", PALETTE[place], name, faint=True)
+            for level in own.loc[own["alpha"].isna(), "value"]:
+                ax.axhline(level, color=PALETTE[place], ls=":", lw=1.2)
         ax.set(title=title, xlabel="alpha", ylabel=label)
     axes[2].set_ylim(bottom=0)
     axes[2].yaxis.set_major_formatter(PERCENT)
     _legend(fig, [axes[0]])
     return fig
-
-
-def _level(rows: pd.DataFrame) -> float:
-    """The value of the model without anchors."""
-    return rows.loc[rows["attribute"] == "", "value"].item()
 
 
 def draw_controls(table: pd.DataFrame, attribute: str) -> Figure:
@@ -129,7 +127,7 @@ def draw_controls(table: pd.DataFrame, attribute: str) -> Figure:
         band(ax, moved, "at", colour, label, marker=marker, line=control != "mixture", shaded=control == "alpha")
     for base in table[table["control"] == "base"].itertuples():
         ax.axhline(base.value, color="#000000", ls=":", lw=1.2, label=ALONE)
-        ax.axhspan(base.low, base.high, color="#000000", alpha=0.06, lw=0)
+        ax.axhspan(base.low, base.high, color="#000000", alpha=0.06, lw=0, label="its 95 % interval")
     ax.set(title=attribute, xlabel="alpha", ylabel="change of the margin\n(share of the slider's change)")
     _ends(ax, table, words=False)
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)

@@ -23,9 +23,16 @@ Watched = Callable[[Iterable[Work]], Iterator[Work]]
 
 
 def train_all(setup: Setup, materials: Materials, seeds: Seeds) -> list[dict[Anchor, Adapter]]:
-    """All anchors, once for each of the `anchor_seeds`, out of the cache where they are there. Errors as `anchors`."""
-    corpora, recipe = corpora_of(setup, materials, seeds.child("controls")), setup.recipe()
-    return [anchors(materials.trainee, corpora, recipe, seeds.child("anchors", k)) for k in range(setup.anchor_seeds)]
+    """All anchors, once for each of the `anchor_seeds`, out of the cache where they are there; labels are shuffled anew for each.
+
+    Errors as `anchors`.
+    """
+    return [
+        anchors(
+            materials.trainee, corpora_of(setup, materials, seeds.child("controls", k)), setup.recipe(), seeds.child("anchors", k)
+        )
+        for k in range(setup.anchor_seeds)
+    ]  # fmt: skip
 
 
 def corpora_of(setup: Setup, materials: Materials, seeds: Seeds) -> dict[Anchor, tuple[str, ...]]:
@@ -151,7 +158,7 @@ def _reread(mixes: Set[int], rows: Rows, setup: Setup, materials: Materials) -> 
     prompts = [materials.prompts[row["kind"]][row["prompt"]] for row in kept]
     found = conditional_likelihood(materials.backbone, prompts, [row["text"] for row in kept], setup.batch_size)
     for row, nats, tokens in zip(kept, found.nats.tolist(), found.tokens.tolist(), strict=True):
-        place = {name: row[name] for name in ("repeat", "mix", "prompt", "sample")}
+        place = {name: row[name] for name in ("repeat", "mix", "kind", "prompt", "sample")}
         rows.written.append({**place, "nats": nats, "tokens": tokens})
 
 

@@ -9,7 +9,7 @@ interval is worst is told (`lowest`, `highest`, `farthest`), an intersection-uni
 would have an interval off its own value.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,6 @@ from lib.seeds import Seeds
 
 RESAMPLES = 1000
 ENDS = (2.5, 97.5)  # percentiles
-MOST_UNDEFINED = 0.05  # share of resamples without a value, above which there is no interval
 FEWEST_SETS = 3  # of anchors, that an interval over them is taken
 NAN = float("nan")
 
@@ -36,12 +35,19 @@ class Share(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A `value`, the ends of its 95 % interval (NaN where it has none), and the `n` repeats behind it."""
+    """A `value`, the ends of its 95 % interval (NaN where it has none), the `n` repeats behind it, and `what` it is of, where it
+    was chosen among several.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    what: str = ""
+
+    def numbers(self) -> dict[str, float]:
+        """Value, low, high and n, for a row of a table."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
 
 def draws(count: int, seeds: Seeds) -> Drawn:
@@ -60,14 +66,24 @@ def measured(sets: Sequence[Numbers | Share], n: int) -> Measured:
     """One statistic of each set of anchors, as one number; `n`: how many texts stand behind each. NaN: undefined.
 
     A `Share` is the mean of the parts over that of the wholes, never a mean of shares, which a small whole would rule. Over sets
-    its interval is Student's t of part - share * whole (linearised). It is undefined where the interval of the whole holds 0.
+    its interval is Fieller's [fieller1954]. It is undefined where the interval of the whole holds 0.
     """
-    return _number([sets], n)
+    if len(sets) < FEWEST_SETS:
+        return _resampled(_pooled(sets), n)
+    if isinstance(sets[0], Share):
+        return _fieller(sets)
+    return _student(np.array([one[0] for one in sets]))
 
 
 def difference(sets: Sequence[Share], less: Sequence[Share], n: int) -> Measured:
-    """`measured` of one share less another one, set by set."""
-    return _number([sets, less], n)
+    """One share less another one, set by set; over sets the interval is Student's t of the linearised shares."""
+    if len(sets) < FEWEST_SETS:
+        return _resampled(_pooled(sets) - _pooled(less), n)
+    (value, scatter), (other, apart) = _linearised(sets), _linearised(less)
+    if np.isnan(value - other):
+        return bare(NAN, len(sets))
+    half = _half_width(scatter - apart)
+    return Measured(value - other, value - other - half, value - other + half, len(sets))
 
 
 def bare(value: float, n: int) -> Measured:
@@ -79,22 +95,28 @@ def rows_of(sets: Iterable[Mapping[float, Numbers | Share]], n: int, **facts: ob
     """A row of a table for each place on an axis (`at`), where each set of anchors gives one number."""
     held = list(sets)
     for place in held[0]:
-        yield {**facts, "at": place, **measured([one[place] for one in held], n)._asdict()}
+        yield {**facts, "at": place, **measured([one[place] for one in held], n).numbers()}
 
 
-def lowest(found: Iterable[Measured]) -> Measured:
+def lowest(found: Mapping[str, Measured]) -> Measured:
     """The number whose interval reaches lowest: all lie above a bound where this one does. Undefined if any is."""
-    return min(found, key=lambda m: (not np.isnan(m.value), _end(m, m.low)))
+    return _named(found, lambda m: -_end(m, m.low))
 
 
-def highest(found: Iterable[Measured]) -> Measured:
+def highest(found: Mapping[str, Measured]) -> Measured:
     """The number whose interval reaches highest. Undefined if any is."""
-    return max(found, key=lambda m: (np.isnan(m.value), _end(m, m.high)))
+    return _named(found, lambda m: _end(m, m.high))
 
 
-def farthest(found: Iterable[Measured]) -> Measured:
-    """The number whose interval reaches farthest from 0. Undefined if any is."""
-    return max(found, key=lambda m: (np.isnan(m.value), max(abs(_end(m, m.low)), abs(_end(m, m.high)))))
+def farthest(found: Mapping[str, Measured]) -> Measured:
+    """The number whose interval reaches farthest from 0, which need not be the largest. Undefined if any is."""
+    return _named(found, lambda m: max(abs(_end(m, m.low)), abs(_end(m, m.high))))
+
+
+def _named(found: Mapping[str, Measured], reach: Callable[[Measured], float]) -> Measured:
+    """The one that is undefined or else reaches most, with its name."""
+    name = max(found, key=lambda each: (np.isnan(found[each].value), reach(found[each])))
+    return found[name]._replace(what=name)
 
 
 def _end(m: Measured, end: float) -> float:
@@ -102,14 +124,11 @@ def _end(m: Measured, end: float) -> float:
     return m.value if np.isnan(end) else end
 
 
-def _number(terms: Sequence[Sequence[Numbers | Share]], n: int) -> Measured:
-    """The first term less the others, of numbers or of shares that each have their own whole."""
-    if len(terms[0]) >= FEWEST_SETS:
-        return _over_sets(terms)
-    values = sum(sign * _pooled(sets) for sign, sets in zip((1, -1), terms, strict=False))
-    if len(values) == 1 or np.isnan(values[0]) or np.isnan(values).mean() > MOST_UNDEFINED:
+def _resampled(values: Numbers, n: int) -> Measured:
+    """The texts' own value, and the middle 95 % of their resamples'."""
+    if len(values) == 1 or np.isnan(values[0]):
         return bare(float(values[0]), n)
-    return Measured(float(values[0]), *map(float, np.nanpercentile(values[1:], ENDS)), n)
+    return Measured(float(values[0]), *map(float, np.percentile(values[1:], ENDS)), n)
 
 
 def _pooled(sets: Sequence[Numbers | Share]) -> Numbers:
@@ -121,31 +140,47 @@ def _pooled(sets: Sequence[Numbers | Share]) -> Numbers:
     return np.full(part.shape, NAN) if low <= 0 <= high else part / np.abs(whole)
 
 
-def _over_sets(terms: Sequence[Sequence[Numbers | Share]]) -> Measured:
-    """Student's t over sets of anchors."""
-    value, scatter = 0.0, np.zeros(len(terms[0]))
-    for sign, sets in zip((1, -1), terms, strict=False):
-        own, apart = _with_scatter(sets)
-        value, scatter = value + sign * own, scatter + sign * apart
-    if np.isnan(value):
-        return bare(NAN, len(scatter))
-    half = _half_width(scatter)
-    return Measured(value, value - half, value + half, len(scatter))
+def _student(values: Float64[np.ndarray, "S"]) -> Measured:
+    """Mean and Student's t interval of one number of each set."""
+    mean, half = float(values.mean()), _half_width(values)
+    return Measured(mean, mean - half, mean + half, len(values))
 
 
-def _with_scatter(sets: Sequence[Numbers | Share]) -> tuple[float, Float64[np.ndarray, "S"]]:
-    """The value, and how far each set of anchors pulls it."""
-    if not isinstance(sets[0], Share):
-        values = np.array([one[0] for one in sets])
-        return float(values.mean()), values - values.mean()
-    parts, wholes = (np.array([one[k][0] for one in sets]) for k in (0, 1))
+def _half_width(values: Float64[np.ndarray, "S"]) -> float:
+    """Of the 95 % interval of their mean."""
+    return float(_quantile(len(values)) * values.std(ddof=1) / len(values) ** 0.5)
+
+
+def _quantile(n: int) -> float:
+    return float(t.ppf(0.975, n - 1))
+
+
+def _own(sets: Sequence[Share]) -> tuple[Float64[np.ndarray, "S"], Float64[np.ndarray, "S"]]:
+    """Parts and wholes of the texts themselves."""
+    return np.array([one.part[0] for one in sets]), np.array([one.whole[0] for one in sets])
+
+
+def _fieller(sets: Sequence[Share]) -> Measured:
+    """The shares r for which part - r whole may have the mean 0: between the roots of a r^2 - 2 b r + c; |whole| gives the sign.
+
+    It is an interval, and a > 0, exactly where the whole is surely not 0.
+    """
+    parts, wholes = _own(sets)
+    n, (p, w) = len(parts), (parts.mean(), wholes.mean())
+    (pp, pw), (_, ww) = np.cov(parts, wholes) * _quantile(n) ** 2 / n
+    a, b, c = w * w - ww, p * w - pw, p * p - pp
+    if a <= 0:
+        return bare(NAN, n)
+    root = float(np.sqrt(max(0.0, b * b - a * c)))
+    low, high = sorted(float(np.sign(w) * (b + sign * root) / a) for sign in (-1, 1))
+    return Measured(float(p / abs(w)), low, high, n)
+
+
+def _linearised(sets: Sequence[Share]) -> tuple[float, Float64[np.ndarray, "S"]]:
+    """The share, and how far each set of anchors pulls it."""
+    parts, wholes = _own(sets)
     unit = float(wholes.mean())
     if abs(unit) <= _half_width(wholes):
         return NAN, np.full(len(sets), NAN)
     share = float(parts.mean()) / abs(unit)
     return share, (parts - share * np.sign(unit) * wholes) / abs(unit)
-
-
-def _half_width(values: Float64[np.ndarray, "S"]) -> float:
-    """Of the 95 % interval of their mean."""
-    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)

@@ -5,7 +5,7 @@ A margin is the mean over held-out texts of NLL(negative) - NLL(positive), in na
 own gap between held-out texts of the two sides: 0 is what it gives negative texts, 1 what it gives positive ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.stats import rankdata
 
-from lib.language.intervals import Drawn, Measured, Numbers, Share, draws, farthest, highest, lowest, means, measured
+from lib.language.intervals import Drawn, Measured, Numbers, Share, bare, draws, farthest, highest, lowest, means, measured
 from lib.language.margins import Curves, margins, over_sets, rise
 from lib.language.measures_of_anchors import Measurements, geometry_measurements, text_measurements
 from lib.language.measures_of_mixes import control_numbers, joint_numbers, mixture_numbers, tied_numbers
@@ -22,11 +22,19 @@ from lib.language.setup import Setup
 from lib.language.weights import NEGATIVE, POSITIVE
 from lib.seeds import Seeds
 
-UNITS = {  # of numbers that are no shares, ranks or cosines
-    "margin/change_least": "nats per token",
-    "likelihood/sides_least": "nats per token",
-    "neutral/base": "bits per byte",
-}
+NATS, CHANGE, GAP = "nats per token", "of the slider's change", "of the judge's gap"
+UNITS = {  # of numbers that are no ranks, cosines or counts
+    "margin/change_least": NATS, "margin/step_least": NATS, "likelihood/sides_least": NATS, "lambda/step_least": NATS,
+    "margin/bend_farthest": CHANGE, "margin/bend_size": CHANGE, "extrapolation/margin_gain_least": CHANGE,
+    "shuffled/share": CHANGE, "swapped/share": CHANGE, "mixture/gap_farthest": CHANGE,
+    "entanglement/farthest": "of the own slider's change", "tied/share": "of the own slider's change",
+    "apart/share": "of the own slider's change", "tied-apart/share": "of the own slider's change",
+    "score/ends_mean": GAP, "score/ends_least": GAP, "score/slope_least": GAP, "extrapolation/score_gain_least": GAP,
+    "turn/gain": GAP, "neutral/base": "bits per byte", "neutral/anchors_largest": "of the base's bits per byte",
+    "barrier/largest": "of the chord's bits per byte", "extrapolation/near_cost_largest": "of the anchor's bits per byte",
+    "extrapolation/far_cost_least": "of the anchor's bits per byte", "mixture/cost_farthest": "of the gain over the base",
+    "entanglement/small": "of the pairs",
+}  # fmt: skip
 
 PerAlpha = Float64[np.ndarray, "V R"]
 
@@ -44,21 +52,25 @@ def measurements(outcome: Outcome, setup: Setup, seeds: Seeds) -> Measurements:
 
 
 def margin_numbers(outcome: Outcome, setup: Setup, drawn: Drawn) -> Measurements:
-    """Of single sliders: `margin/change_least`, M(1) - M(0); as shares of that change `margin/step_least`, from one alpha in 0..1
-    to the next, `margin/bend_farthest`, how far M lies off the chord, and `extrapolation/margin_gain_least`, M(near) - M(1);
-    `likelihood/sides_least`, by how much positive texts get likelier, or negative ones less likely.
+    """Of single sliders: `margin/change_least`, M(1) - M(0); `margin/step_least`, from one alpha in 0..1 to the next; as shares
+    of the change `margin/bend_farthest`, how far M lies off the chord, `margin/bend_size`, the largest distance itself, and
+    `extrapolation/margin_gain_least`, M(near) - M(1); `likelihood/sides_least`, by how much positive texts get likelier, or
+    negative ones less likely.
     """
-    n, changes, steps, bends, gains, sides = drawn.shape[1], [], [], [], [], []
+    n, changes, steps, bends, gains, sides = drawn.shape[1], {}, {}, {}, {}, {}
     for name in setup.attributes:
         sets = [margins(outcome, "alpha", name, repeat, drawn) for repeat in outcome.repeats]
         units = [m[1.0] - m[0.0] for m in sets]
-        changes.append(measured(units, n))
-        steps += [rise(sets, *step, units, n) for step in pairwise(setup.alphas)]
-        bends += [_bend(sets, alpha, units, n) for alpha in setup.alphas[1:-1]]
-        gains.append(rise(sets, 1.0, setup.near, units, n))
-        sides += [over_sets(outcome, partial(_side_gain, outcome, name, side, drawn), drawn) for side in (POSITIVE, NEGATIVE)]
+        changes[name] = measured(units, n)
+        for a, b in pairwise(setup.alphas):
+            steps[f"{name}, {a:g} to {b:g}"] = measured([m[b] - m[a] for m in sets], n)
+        bends |= {f"{name}, alpha {alpha:g}": _bend(sets, alpha, units, n) for alpha in setup.alphas[1:-1]}
+        gains[name] = rise(sets, 1.0, setup.near, units, n)
+        for side in (POSITIVE, NEGATIVE):
+            sides[f"{name} {side}"] = over_sets(outcome, partial(_side_gain, outcome, name, side, drawn), drawn)
     return {
         "margin/change_least": lowest(changes), "margin/step_least": lowest(steps), "margin/bend_farthest": farthest(bends),
+        "margin/bend_size": bare(max(abs(bend.value) for bend in bends.values()), len(bends)),
         "extrapolation/margin_gain_least": lowest(gains), "likelihood/sides_least": lowest(sides),
     }  # fmt: skip
 
@@ -95,13 +107,24 @@ def score_numbers(outcome: Outcome, setup: Setup, drawn: Drawn) -> Measurements:
     ends = {name: [s[-1] - s[0] for s in sets] for name, sets in inside.items()}
     return {
         "score/ends_mean": measured([np.mean(each, axis=0) for each in zip(*ends.values(), strict=True)], n),
-        "score/ends_least": lowest(measured(sets, n) for sets in ends.values()),
-        "score/slope_least": lowest(measured([np.polyfit(setup.alphas, s, 1)[0] for s in sets], n) for sets in inside.values()),
-        "score/spearman_least": lowest(measured([_rank_correlation(s) for s in sets], n) for sets in inside.values()),
+        "score/ends_least": lowest({name: measured(sets, n) for name, sets in ends.items()}),
+        "score/slope_least": lowest({name: measured([_slope(setup, s) for s in sets], n) for name, sets in inside.items()}),
+        "score/spearman_least": lowest({name: measured(list(map(_rank_correlation, sets)), n) for name, sets in inside.items()}),
         "extrapolation/score_gain_least": lowest(
-            measured([s[setup.near] - s[1.0] for s in sets], n) for sets in curves.values()
+            {name: measured([s[setup.near] - s[1.0] for s in sets], n) for name, sets in curves.items()}
         ),
     }  # fmt: skip
+
+
+def _slope(setup: Setup, values: PerAlpha) -> Numbers:
+    return np.polyfit(setup.alphas, values, 1)[0]
+
+
+def recorded(found: Measurements) -> Iterator[tuple[str, tuple[float, float, float, int], str]]:
+    """Name, numbers and unit of each, as a run records them; the unit says what the number is of where it was chosen."""
+    for name, one in found.items():
+        told = ", ".join(filter(None, (UNITS.get(name, ""), one.what)))
+        yield name, (one.value, one.low, one.high, one.n), told
 
 
 def bits(outcome: Outcome, attribute: str, repeat: int, drawn: Drawn) -> dict[float, Numbers]:
@@ -116,16 +139,18 @@ def neutral_numbers(outcome: Outcome, setup: Setup, drawn: Drawn) -> Measurement
     the base; `extrapolation/near_cost_largest` and `extrapolation/far_cost_least`, by which share it rises from alpha 1 to the
     near and to the far alpha (the latter absent where no alpha is far).
     """
-    n, barriers, anchors, near, far = drawn.shape[1], [], [], [], []
+    n, barriers, anchors, near, far = drawn.shape[1], {}, {}, {}, {}
     (mix,) = outcome.curve("base", "").values()
     base = means(outcome.bits([mix], 0), drawn)[0]
     for name in setup.attributes:
         sets = [bits(outcome, name, repeat, drawn) for repeat in outcome.repeats]
-        barriers += [measured([_above_chord(b, alpha) for b in sets], n) for alpha in setup.alphas[1:-1]]
-        anchors += [measured([b[alpha] / base - 1 for b in sets], n) for alpha in (0.0, 1.0)]
-        near.append(measured([b[setup.near] / b[1.0] - 1 for b in sets], n))
+        for alpha in setup.alphas[1:-1]:
+            barriers[f"{name}, alpha {alpha:g}"] = measured([_above_chord(b, alpha) for b in sets], n)
+        for alpha, side in ((0.0, NEGATIVE), (1.0, POSITIVE)):
+            anchors[f"{name} {side}"] = measured([b[alpha] / base - 1 for b in sets], n)
+        near[name] = measured([b[setup.near] / b[1.0] - 1 for b in sets], n)
         if setup.far is not None:
-            far.append(measured([b[setup.far] / b[1.0] - 1 for b in sets], n))
+            far[name] = measured([b[setup.far] / b[1.0] - 1 for b in sets], n)
     numbers = {"neutral/base": measured([base], n), "neutral/anchors_largest": highest(anchors)}
     numbers |= {"barrier/largest": highest(barriers), "extrapolation/near_cost_largest": highest(near)}
     return numbers | ({"extrapolation/far_cost_least": lowest(far)} if far else {})

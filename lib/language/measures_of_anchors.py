@@ -1,5 +1,6 @@
 """Numbers of the updates themselves, and of what was written: geometry, variety, and whether judges agree."""
 
+from collections.abc import Hashable
 from itertools import combinations
 
 import numpy as np
@@ -22,7 +23,7 @@ def study_gram(outcome: Outcome, setup: Setup, repeat: int = 0) -> Gram:
     return gram({(name, sign): adapters[name, sign] for name in setup.attributes for sign in SIGNS})
 
 
-def direction_cosine(products: Gram, one: str, other: str) -> float:
+def direction_cosine(products: Gram, one: Hashable, other: Hashable) -> float:
     """Cosine of two attributes' directions, each the positive update less the negative one."""
     total = products.values.sum(0).numpy()
     rows = np.zeros((2, len(products.names)))
@@ -34,11 +35,16 @@ def direction_cosine(products: Gram, one: str, other: str) -> float:
 
 def geometry_measurements(outcome: Outcome, setup: Setup) -> Measurements:
     """`cosine/rows_mean`: of updates of different attributes, row by row as the paper's code has it, and `cosine/rows_opposite`,
-    of the two of one attribute; `cosine/mean`, `cosine/largest`, `cosine/opposite`: of whole updates; `cosine/direction_largest`:
-    the largest |cosine| of two attributes' directions. With the tied pair: `tied/cosine`, `apart/cosine` of directions,
-    `tied-apart/cosine` the difference. n counts pairs of updates or, with several, sets of anchors.
+    of the two of one attribute; `cosine/mean`, `cosine/largest`, `cosine/opposite`: of whole updates;
+    `cosine/direction_largest`: the largest |cosine| of two attributes' directions; with two sets or more
+    `cosine/direction_again`: of an attribute's direction in one set and in the next, whose anchors learned the same from other
+    starts, mean over attributes. With the tied pair: `tied/cosine`, `apart/cosine` of directions, `tied-apart/cosine` the
+    difference. n counts pairs of updates or, with several, sets of anchors.
     """
     sets = [_cosines(outcome, setup, repeat) for repeat in outcome.repeats]
+    if len(sets) > 1:
+        for repeat, numbers in zip(outcome.repeats, sets, strict=True):
+            numbers["cosine/direction_again"] = _direction_again(outcome, setup, repeat, (repeat + 1) % len(sets))
     if setup.correlated:
         for repeat, numbers in zip(outcome.repeats, sets, strict=True):
             numbers |= _tied_cosines(outcome, repeat)
@@ -76,6 +82,15 @@ def _cosines(outcome: Outcome, setup: Setup, repeat: int) -> dict[str, float]:
         "cosine/mean": float(whole[~one_attribute].mean()), "cosine/opposite": float(whole[one_attribute].mean()),
         "cosine/largest": float(np.abs(whole[~one_attribute]).max()), "cosine/direction_largest": max(directions),
     }  # fmt: skip
+
+
+def _direction_again(outcome: Outcome, setup: Setup, one: int, other: int) -> float:
+    """Cosine of an attribute's directions in two sets of anchors, mean over attributes."""
+    found = []
+    for name in setup.attributes:
+        both = {(repeat, sign): outcome.anchors[repeat][name, sign] for repeat in (one, other) for sign in SIGNS}
+        found.append(direction_cosine(gram(both), one, other))
+    return float(np.mean(found))
 
 
 def _tied_cosines(outcome: Outcome, repeat: int) -> dict[str, float]:

@@ -45,16 +45,16 @@ def _moved(outcome: Outcome, setup: Setup, i: str, j: str, by: str, repeat: int,
 
 def joint_numbers(outcome: Outcome, setup: Setup, drawn: Drawn) -> Measurements:
     """`entanglement/farthest`: E[i, j] by margin off the diagonal; `entanglement/small`: the share of those pairs whose whole
-    interval lies within a third of 0, n counts pairs. `lambda/step_least`: what one more step of lambda moves the margin,
-    attribute at its positive anchor, as a share of its own slider's change.
+    interval lies within a third of 0 (that of an undefined one does not), n counts pairs. `lambda/step_least`: what one more step
+    of lambda moves the margin, attribute at its positive anchor.
     """
-    off = [one for (i, j), one in entanglement(outcome, setup, drawn).items() if i != j]
-    small = [max(abs(one.low), abs(one.high)) < SMALL for one in off]  # False where undefined
-    steps = []
+    off = {f"{i} moves {j}": one for (i, j), one in entanglement(outcome, setup, drawn).items() if i != j}
+    small = [max(abs(one.low), abs(one.high)) < SMALL for one in off.values()]
+    steps = {}
     for name in setup.attributes:
         sets = [margins(outcome, "lambda", name, repeat, drawn) for repeat in outcome.repeats]
-        units = [change(outcome, name, repeat, drawn) for repeat in outcome.repeats]
-        steps += [rise(sets, *step, units, drawn.shape[1]) for step in pairwise(setup.lambdas)]
+        for a, b in pairwise(setup.lambdas):
+            steps[f"{name}, {a:g} to {b:g}"] = measured([m[b] - m[a] for m in sets], drawn.shape[1])
     return {
         "entanglement/farthest": farthest(off), "entanglement/small": bare(float(np.mean(small)), len(off)),
         "lambda/step_least": lowest(steps),
@@ -94,8 +94,8 @@ def mixture_numbers(outcome: Outcome, setup: Setup, drawn: Drawn) -> Measurement
         return Share(costs(curve[alpha], repeat) - mixed, costs(base, repeat) - mixed)
 
     return {
-        "mixture/gap_farthest": farthest(over_sets(outcome, partial(gap, alpha), drawn) for alpha in curve),
-        "mixture/cost_farthest": farthest(over_sets(outcome, partial(cost, alpha), drawn) for alpha in curve),
+        f"mixture/{name}_farthest": farthest({f"alpha {a:g}": over_sets(outcome, partial(share, a), drawn) for a in curve})
+        for name, share in (("gap", gap), ("cost", cost))
     }
 
 

@@ -32,7 +32,7 @@ class Outcome:
     `points`: group, attribute, value, mix. `likelihoods`: repeat, mix, attribute, side, text, nats, tokens. `neutral`: repeat,
     mix, text, nats, bytes. `texts`: repeat, mix, kind, prompt, sample, text. `scores`: repeat, mix, attribute, judge, prompt,
     sample, score. `turns`: repeat, before, after, prompt, judge, attribute, score; `turned`: the texts. `written`: repeat, mix,
-    prompt, sample, nats, tokens, what the texts of the base and of single sliders cost the base, given their prompts.
+    kind, prompt, sample, nats, tokens, what the texts of the base and of single sliders cost the base, given their prompts.
     `references`: as in `Materials`. `anchors`: the adapters of every repeat.
     """
 
@@ -96,15 +96,15 @@ class Outcome:
         table = chosen.pivot(index=["before", "after"], columns="prompt", values="score").to_numpy(np.float64)
         return (table.reshape(2, 2, -1) - low) / (high - low)
 
-    def costs(self, mix: int, repeat: int, prompts: int) -> Float64[np.ndarray, "2 P"]:
-        """What the continuations of each prompt cost the base in nats, and their tokens; of all kinds and samples together."""
-        chosen = self.written[(self.written["mix"] == mix) & (self.written["repeat"] == repeat)]
+    def costs(self, mix: int, repeat: int, kind: str, prompts: int) -> Float64[np.ndarray, "2 P"]:
+        """What the continuations of each prompt of a kind cost the base in nats, and their tokens."""
+        chosen = _of(self.written, mix, repeat, kind)
         sums = chosen.groupby("prompt")[["nats", "tokens"]].sum().reindex(range(prompts), fill_value=0)
         return sums.to_numpy(np.float64).T
 
-    def repetitions(self, mix: int, repeat: int, prompts: int) -> Float64[np.ndarray, "2 P"]:
-        """Words in the continuations of each prompt that stand among the four words before them, and all words."""
-        chosen = self.texts[(self.texts["mix"] == mix) & (self.texts["repeat"] == repeat)]
+    def repetitions(self, mix: int, repeat: int, kind: str, prompts: int) -> Float64[np.ndarray, "2 P"]:
+        """Words in the continuations of each prompt of a kind that stand among the four words before them, and all words."""
+        chosen = _of(self.texts, mix, repeat, kind)
         counts = np.zeros((2, prompts))
         for prompt, text in zip(chosen["prompt"], chosen["text"], strict=True):
             counts[:, prompt] += repeated(text)
@@ -113,6 +113,11 @@ class Outcome:
     def texts_of(self, mix: int, repeat: int) -> list[str]:
         """The continuations that one mix wrote."""
         return self.texts[(self.texts["mix"] == mix) & (self.texts["repeat"] == repeat)]["text"].tolist()
+
+
+def _of(table: pd.DataFrame, mix: int, repeat: int, kind: str) -> pd.DataFrame:
+    """The rows of what one mix wrote."""
+    return table[(table["mix"] == mix) & (table["repeat"] == repeat) & (table["kind"] == kind)]
 
 
 def gathered(points: pd.DataFrame, rows: Rows, references: pd.DataFrame, anchors: Sequence[Mapping[Anchor, Adapter]]) -> Outcome:

@@ -68,12 +68,14 @@ EVERY = "each with its own 95 % interval"
 
 def _near_works(m: Evidence) -> bool:
     """The style gets stronger and prose does not fall apart."""
-    return above("extrapolation/margin_gain_least")(m) and below("extrapolation/near_cost_largest", bound=0.25)(m)
+    stronger = above("extrapolation/margin_gain_least", "extrapolation/score_gain_least")(m)
+    return stronger and below("extrapolation/near_cost_largest", bound=0.25)(m)
 
 
 def _near_orthogonal(m: Evidence) -> bool:
-    """Updates of different attributes on average, and the directions of any two attributes."""
-    return abs(m["cosine/rows_mean"].mean) < 0.2 and m["cosine/direction_largest"].mean < 0.05
+    """Updates of different attributes on average; and directions beside what is left of one in another training."""
+    again = m["cosine/direction_again"].low
+    return below("cosine/rows_mean", bound=0.1)(m) and again is not None and below("cosine/direction_largest", bound=again / 3)(m)
 
 
 CLAIMS = (
@@ -87,12 +89,12 @@ CLAIMS = (
     ),
     Claim(
         "score-is-consistent",
-        "It moves it far and without turning back: the style is controlled.",
+        "It moves it far and steadily: the style is controlled.",
         "paper: abstract (consistent); the bounds are the suite's own for a small model",
         "for every attribute the score at alpha 1 lies more than 0.4 above that at 0, and the rank correlation of mean score and "
-        f"alpha in 0..1 is above 0.9, {EVERY} ({SCORES})",
+        f"alpha in 0..1 is above 0.8, {EVERY} ({SCORES})",
         ("score/ends_least", "score/spearman_least"),
-        lambda m: above("score/ends_least", bound=0.4)(m) and above("score/spearman_least", bound=0.9)(m),
+        lambda m: above("score/ends_least", bound=0.4)(m) and above("score/spearman_least", bound=0.8)(m),
     ),
     Claim(
         "likelihood-follows-alpha",
@@ -133,7 +135,7 @@ CLAIMS = (
         "With several attributes in one mix, a slider moves mainly its own attribute, for most pairs.",
         "paper: abstract (little entanglement between most attributes); the measure and its bound are ours",
         "for more than half of the ordered pairs the whole 95 % interval of E[i, j], by margin, lies within a third of what "
-        "attribute j's own slider does (n counts pairs)",
+        "attribute j's own slider does; an undefined one does not (n counts pairs)",
         ("entanglement/small",),
         lambda m: m["entanglement/small"].mean > 0.5,
     ),
@@ -149,17 +151,17 @@ CLAIMS = (
         "near-orthogonal",
         "The updates of different attributes are nearly orthogonal.",
         "paper: its analysis of the updates (low average cosine, say notes on it; row by row, as in its code); bounds are ours",
-        "mean row-wise cosine of updates of different attributes within 0.2 of 0, and |cosine| of any two attributes' directions "
-        "(positive less negative update) below 0.05 (with one set of anchors n counts pairs)",
-        ("cosine/rows_mean", "cosine/direction_largest"),
+        "three sets of anchors or more: 95 % intervals of the mean row-wise cosine of updates of different attributes below 0.1, "
+        "and of the largest |cosine| of two attributes' directions (positive less negative update) below a third of that of one "
+        "attribute's directions in two sets",
+        ("cosine/rows_mean", "cosine/direction_largest", "cosine/direction_again"),
         _near_orthogonal,
     ),
     Claim(
         "lambda-weighs",
         "The more weight an attribute has in a mix, the nearer the mix to its anchor.",
         "paper: its curves over lambda, as described in notes on it; the measure is ours",
-        "what each step of lambda to the next adds to the margin, as a share of the slider's change, lies above 0 for every "
-        f"attribute, {EVERY}",
+        f"what each step of lambda to the next adds to the margin lies above 0 for every attribute, {EVERY}",
         ("lambda/step_least",),
         above("lambda/step_least"),
     ),
@@ -167,9 +169,9 @@ CLAIMS = (
         "a-little-beyond",
         "A little beyond the anchors extrapolation still works.",
         "paper: the regions that its code marks as stable (up to alpha 2); measures and bounds are ours",
-        "at the first alpha above 1, for every attribute: the margin rises further, and neutral bits per byte rise less than "
-        f"25 % over the anchor's, {EVERY}",
-        ("extrapolation/margin_gain_least", "extrapolation/near_cost_largest"),
+        "at the first alpha above 1, for every attribute: margin and score rise further, and neutral bits per byte rise less "
+        f"than 25 % over the anchor's, {EVERY}",
+        ("extrapolation/margin_gain_least", "extrapolation/score_gain_least", "extrapolation/near_cost_largest"),
         _near_works,
     ),
     Claim(
@@ -184,8 +186,8 @@ CLAIMS = (
         "turn-in-the-middle",
         "The slider can be moved in the middle of a text, and what follows obeys.",
         "paper: title (dynamic text generation); how it is measured is ours",
-        "95 % interval of the score of second halves after alpha 1 less after alpha 0 lies above 0 (in shares of the judge's gap "
-        "between texts as short)",
+        "95 % interval of the first attribute's score of second halves after alpha 1 less after alpha 0 lies above 0 (in shares "
+        "of the judge's gap between texts as short)",
         ("turn/gain",),
         above("turn/gain"),
     ),
@@ -193,7 +195,7 @@ CLAIMS = (
         "shuffled-is-flat",
         "Anchors trained on texts with shuffled labels have a slider that does nothing.",
         "ours (control)",
-        "95 % interval of what it changes, as a share of the true slider's change, lies within 1/3 of 0",
+        "95 % interval of the change of the first attribute's margin, as a share of the true slider's, lies within 1/3 of 0",
         ("shuffled/share",),
         within("shuffled/share", bound=1 / 3),
     ),
@@ -201,7 +203,7 @@ CLAIMS = (
         "swapped-is-reversed",
         "Anchors trained anew with the two sides exchanged have a slider that goes the other way.",
         "ours (control: the same texts under the other names, from other starts)",
-        "95 % interval of what it changes, as a share of the true slider's change, lies below -0.5",
+        "95 % interval of the change of the first attribute's margin, as a share of the true slider's, lies below -0.5",
         ("swapped/share",),
         below("swapped/share", bound=-0.5),
     ),
@@ -209,8 +211,8 @@ CLAIMS = (
         "like-trained-on-mixtures",
         "A mix of anchors behaves like a model that was trained on texts mixed in the same proportion.",
         "paper: its comparison with fine-tuning on mixtures, as described in notes on it; measures and bounds are ours",
-        "at every alpha where such a model was trained: its margin within 1/4 of the change between the anchors, its cost of "
-        f"both sides' texts within 1/4 of what the mix gained over the base (where the base is at 1), {EVERY}",
+        "first attribute, at every alpha where such a model was trained: margin within 1/4 of the change between the anchors, "
+        f"cost of both sides' texts within 1/4 of what the mix gained over the base (where the base is at 1), {EVERY}",
         ("mixture/gap_farthest", "mixture/cost_farthest"),
         lambda m: within("mixture/gap_farthest", bound=0.25)(m) and within("mixture/cost_farthest", bound=0.25)(m),
     ),
@@ -237,7 +239,7 @@ STUDY = Study(
     params=Params,
     claims=CLAIMS,
     minutes={"test": 0.3, "quick": 3.0, "laptop": 15.0, "paper": 3000.0},
-    expected=(Expected("score/ends_mean", 0.8, 0.4), Expected("margin/bend_farthest", 0.0, 0.15)),
+    expected=(Expected("score/ends_mean", 0.8, 0.4), Expected("margin/bend_size", 0.05, 0.1)),
     headline="score/ends_mean",
     cover="sliders",
 )

@@ -59,7 +59,7 @@ def outcome_of(setup, margin, share, bits, repeats=1, spread=0.0):
             for k, shift in enumerate(_shifts(setup.neutral, spread)):
                 rows.neutral.append({**place, "text": k, "nats": (bits(point, repeat) + shift) * 100 * np.log(2), "bytes": 100})
             for k in range(setup.prompts):
-                rows.written.append({**place, "prompt": k, "sample": 0, "nats": 8.0, "tokens": 2})
+                rows.written.append({**place, "kind": "things", "prompt": k, "sample": 0, "nats": 8.0, "tokens": 2})
                 rows.texts.append({**place, "kind": "things", "prompt": k, "sample": 0, "text": f"a cat {k} a cat {k} said"})
         for before in (0.0, 1.0):
             for after in (0.0, 1.0):

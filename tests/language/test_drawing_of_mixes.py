@@ -98,15 +98,17 @@ def test_prose_and_what_is_written(outcome, line):
     np.testing.assert_allclose(drawn(fig.axes[0], A)[1], [2 + abs(alpha) for alpha in SETUP.path])
     for ax, quantity in zip(fig.axes[1:], ("written", "repetition"), strict=True):
         own = fluency[fluency["quantity"] == quantity]
-        np.testing.assert_allclose(drawn(ax, B)[1], own.loc[own["attribute"] == B, "value"])
-        np.testing.assert_allclose(drawn(ax, "without anchors")[1], own.loc[own["attribute"] == "", "value"].item())
+        mine, alone = own["attribute"] == B, own["alpha"].isna()
+        np.testing.assert_allclose(drawn(ax, B)[1], own.loc[mine & ~alone, "value"])
+        levels = [each.get_ydata()[0] for each in ax.lines if each.get_linestyle() == ":"]
+        np.testing.assert_allclose(levels, own.loc[alone, "value"])
 
 
 def test_controls_lambdas_and_turns(outcome):
     table = curves_of_mixes.control_table(outcome, SETUP, SEEDS)
     fig = drawing.draw_controls(table, A)
     assert [text.get_text() for text in fig.legends[0].get_texts()] == [
-        *(words for words, *_ in drawing.CONTROLS.values()), "without anchors",
+        *(words for words, *_ in drawing.CONTROLS.values()), "without anchors", "its 95 % interval",
     ]  # fmt: skip
     starts = [drawn(fig.axes[0], words)[0][0] for words, *_ in drawing.CONTROLS.values()]
     assert len(set(starts)) == len(starts)

@@ -87,7 +87,7 @@ def test_what_sliders_and_the_base_wrote_is_read_by_the_base(outcome, materials,
     mix = outcome.curve("alpha", A)[1.0]
     prompts = list(materials.prompts["things"])
     own = conditional_likelihood(materials.backbone, prompts, outcome.texts_of(mix, 0))
-    nats, tokens = outcome.costs(mix, 0, setup.prompts)
+    nats, tokens = outcome.costs(mix, 0, "things", setup.prompts)
     np.testing.assert_allclose(nats, own.nats.numpy(), rtol=1e-5)
     assert tokens.tolist() == own.tokens.tolist()
 
