@@ -138,6 +138,8 @@ def test_sets_of_anchors_differ_and_are_measured_apart(setup, materials):
     sets = train_all(twice, materials, SEEDS)
     first, second = (each[A, "+"].update(next(iter(each[A, "+"].factors))) for each in sets)
     assert not torch.equal(first, second)
+    shuffled = [corpora_of(twice, materials, SEEDS.child("controls", k))[f"{A} shuffled", "+"] for k in range(2)]
+    assert shuffled[0] != shuffled[1], "the luck of one shuffle would be in all sets"
     outcome = run_mixes(twice, materials, sets, SEEDS)
     assert set(outcome.likelihoods["repeat"]) == {0, 1}
     assert len(outcome.turns["repeat"].unique()) == 2
@@ -206,7 +208,7 @@ def test_the_corpora_are_described(materials):
 
 
 def test_anchors_come_out_of_the_cache(setup, materials, trained, capsys):
-    corpora = corpora_of(setup, materials, SEEDS.child("controls"))
+    corpora = corpora_of(setup, materials, SEEDS.child("controls", 0))
     again = anchors(materials.trainee, corpora, setup.recipe(), SEEDS.child("anchors", 0))
     assert "building" not in capsys.readouterr().out
     layer = next(iter(again[A, "+"].factors))
