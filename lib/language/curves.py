@@ -130,7 +130,8 @@ def turned_table(outcome: Outcome, setup: Setup, materials: Materials) -> pd.Dat
     """The texts whose slider was moved half way: set, alpha before and after, opening and both halves."""
     openings = materials.prompts[setup.kind(setup.attributes[0])]
     table = outcome.turned.rename(columns={"repeat": "set"})
-    return table.assign(opening=[openings[prompt] for prompt in table["prompt"]]).drop(columns="prompt")
+    table = table.assign(opening=[openings[prompt] for prompt in table["prompt"]])
+    return table[["set", "before", "after", "opening", "first half", "second half"]]
 
 
 def token_table(

@@ -57,7 +57,8 @@ def test_other_text_is_no_bar(clock, text):
     assert told == []
 
 
-def test_a_cell_that_draws_a_bar_tells_it_and_the_next_cell_has_none(tiny, outputs):
+def test_a_cell_that_draws_a_bar_tells_it_and_the_next_cell_has_none(tiny, outputs, monkeypatch):
+    monkeypatch.setenv("TINY_BAR", "1")
     seen = []
     run_jobs([Job.of("tiny", tiny.study.params.parse({}))], 1, lambda p: seen.append((p.state, p.cell, p.bar)))
     barred = {cell for _, cell, bar in seen if bar}
