@@ -5,7 +5,7 @@ alpha 0: how easy these texts are at all is not in it, nor how far the anchors o
 their own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -101,19 +101,21 @@ def fluency_table(outcome: Outcome, setup: Setup, seeds: Seeds) -> pd.DataFrame:
     The base's own texts, of the attribute's kind, have no alpha.
     """
     _, of_prompts, _ = _draws(setup, seeds)
-    curves = {name: outcome.curve("alpha", name) for name in setup.attributes}
     rows: list[dict[str, object]] = []
     (base,) = outcome.curve("base", "").values()
     for quantity, counted in (("written", outcome.costs), ("repetition", outcome.repetitions)):
-        for name, curve in curves.items():
-
-            def share(mix: int, repeat: int, kind: str = setup.kind(name), counted: Counted = counted) -> Share:
-                return Share(*means(counted(mix, repeat, kind, setup.prompts), of_prompts))
-
-            sets = [{alpha: share(mix, repeat) for alpha, mix in curve.items()} for repeat in outcome.repeats]
-            rows += rows_of(sets, setup.prompts, quantity=quantity, attribute=name)
-            rows += rows_of([{NAN: share(base, 0)}], setup.prompts, quantity=quantity, attribute=name)
+        for name in setup.attributes:
+            curve, kind = outcome.curve("alpha", name), setup.kind(name)
+            sets = [_shares_of(counted, curve, repeat, kind, of_prompts) for repeat in outcome.repeats]
+            alone = _shares_of(counted, {NAN: base}, 0, kind, of_prompts)
+            for each in (sets, [alone]):
+                rows += rows_of(each, setup.prompts, quantity=quantity, attribute=name)
     return pd.DataFrame(rows).rename(columns={"at": "alpha"})
+
+
+def _shares_of(counted: Counted, curve: Mapping[float, int], repeat: int, kind: str, drawn: Drawn) -> dict[float, Share]:
+    """What is counted of the texts at each place of a curve, as a share of what there is."""
+    return {at: Share(*means(counted(mix, repeat, kind, drawn.shape[1]), drawn)) for at, mix in curve.items()}
 
 
 def text_table(outcome: Outcome, materials: Materials) -> pd.DataFrame:
