@@ -37,14 +37,17 @@ def work(job: Job, kernel: ForkedKernel | None) -> int:
     os.dup2(2, 1)  # whatever the libraries print goes to stderr, the events have stdout for themselves
 
     def stop(*_: object) -> None:
-        if kernel is not None:
-            kernel.kill()
-        if (running := sys.modules.get("lib.runs.kernel")) and (manager := running.RunKernelManager.latest):
-            manager.kill_now()
-            manager.drop_folder()
-        if partial := os.environ.get("STUDIES_RUN_DIR"):
-            drop(Path(partial))
-        os._exit(130)
+        try:
+            if kernel is not None:
+                kernel.kill()
+            module = sys.modules.get("lib.runs.kernel")
+            if manager := getattr(getattr(module, "RunKernelManager", None), "latest", None):  # it may be half imported
+                manager.kill_now()
+                manager.drop_folder()
+            if partial := os.environ.get("STUDIES_RUN_DIR"):
+                drop(Path(partial))
+        finally:
+            os._exit(130)
 
     def watch_parent() -> None:
         sys.stdin.read()

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lib.studies import find
 
 WAITING, RUNNING, DONE, PRESENT, FAILED, STOPPED = "waiting", "running", "done", "already finished", "failed", "stopped"
 HELD = "made by another process"
+LISTEN_S = 0.2  # an interruption that comes just before a wait begins, or to another thread, is heard when the wait is over
 RETRIED = ("kernel", "process")  # kinds of failure that say nothing about the notebook
 
 
@@ -99,8 +100,10 @@ def run_jobs(jobs: Sequence[Job], workers: int, notify: Notify, threads: int | N
     stopping = threading.Event()
     with contextlib.closing(launcher), ThreadPoolExecutor(workers) as pool:
         try:
-            for wait in [pool.submit(perform, p, launcher, notify, stopping) for p in progress]:
-                wait.result()
+            for future in [pool.submit(perform, p, launcher, notify, stopping) for p in progress]:
+                while wait([future], LISTEN_S).not_done:
+                    pass
+                future.result()
         except KeyboardInterrupt:
             stopping.set()
             for p in progress:

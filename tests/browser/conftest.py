@@ -26,6 +26,7 @@ FLAGS = [
 ]
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},  # tests share notebooks, and want them as they were
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
@@ -69,16 +70,23 @@ def notebook(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory):
-    """Start a server for a notebook's folder: served("jupyterlab", path) or served("voila", path) gives its address."""
-    running = []
+def private_jupyter(tmp_path_factory):
+    """The environment of programs of Jupyter that know nothing of this machine's user."""
     home = tmp_path_factory.mktemp("jupyter")
     for name, values in SETTINGS.items():
         file = home / "settings" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
-    private = {f"JUPYTER_{room}_DIR": str(home / room.lower()) for room in ("CONFIG", "DATA", "RUNTIME")}
-    env = os.environ | private | {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
+    rooms = {f"JUPYTER_{room}_DIR": str(home / room.lower()) for room in ("CONFIG", "DATA", "RUNTIME")}
+    return os.environ | rooms | {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
+
+
+@pytest.fixture
+def served(private_jupyter):
+    """Start a server for a notebook's folder: served("jupyterlab", path) or served("voila", path) gives its address.
+
+    It ends with the test, and its kernels with it: theirs is the memory that the next one needs."""
+    running = []
 
     def start(program, notebook):
         port = free_port()
@@ -94,7 +102,7 @@ def served(tmp_path_factory):
         }[program]
         process = subprocess.Popen(
             [sys.executable, "-m", program, *words],
-            env=env,
+            env=private_jupyter,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=notebook.parent,

@@ -4,10 +4,15 @@ import os
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import TimeoutError
 
-STARTED = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(p => /\\[(\\*|\\d+)\\]/.test(p.textContent))"
-DONE = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(p => /\\[\\d+\\]/.test(p.textContent))"
+CELLS = """() => ({
+  prompts: [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent),
+  kernel: document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status,
+  complaints: [...document.querySelectorAll('.jp-OutputArea-output')].map(output => output.innerText)
+    .filter(text => text.includes('Traceback (most recent call last)')),
+})"""
+LOST_S = 10  # a kernel that is idle for so long, while cells wait for it, has not heard of them
+TRIES = 5
 
 
 def write_notebook(path, *sources):
@@ -37,21 +42,30 @@ def press(box, slider, key, times=1):
 
 
 def run_all(page):
-    """Choose Run All Cells, and again where no cell comes to its end: on a busy machine the menu may be there before the
-    kernel is, and what is asked of a kernel that is not yet there may be lost."""
-    for _ in range(5):
+    """Choose Run All Cells and wait for the end of the last, and choose it again where a cell is lost: on a busy machine the
+    menu may be there before the kernel is, and what is asked of a kernel that is not yet there may never be answered."""
+    for _ in range(TRIES):
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(state="attached")
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        try:
-            page.wait_for_function(STARTED, timeout=20_000)
-            page.wait_for_function(DONE, timeout=90_000)
-        except TimeoutError:
-            page.reload()
-        else:
+        if (found := _all_cells_ran(page)) is None:
             return
-    raise AssertionError("Run All Cells did not bring any cell to its end")
+        page.reload()
+    raise AssertionError(f"Run All Cells did not bring every cell to its end: {found}")
+
+
+def _all_cells_ran(page):
+    """Wait until every cell has run, and give None; or what is to be seen once the kernel does not work on them any more."""
+    quiet_s, step_s = 0.0, 0.25
+    while quiet_s < LOST_S:
+        page.wait_for_timeout(1000 * step_s)
+        found = page.evaluate(CELLS)
+        assert found["complaints"] == [], found["complaints"][0]
+        if all(prompt.strip("[]: ").isdigit() for prompt in found["prompts"]):
+            return None
+        quiet_s = 0.0 if found["kernel"] == "busy" else quiet_s + step_s
+    return found
 
 
 def until(page, what, condition):

@@ -188,7 +188,7 @@ def test_seeds_are_clicked_and_fresh_ones_trained(page, explorer):
     keep(page, BOX, "random-scaling-trained")
     choose(box, METRIC, label="per-token accuracy")
     until(page, "off", button.is_disabled)
-    assert box.locator(".rs-fresh").count() == 0
+    until(page, "no fresh seeds", lambda: box.locator(".rs-fresh").count() == 0)
     for width in (1000, 640):
         page.set_viewport_size({"width": width, "height": 1500})
         page.wait_for_timeout(400)

@@ -168,6 +168,49 @@ def test_a_child_that_is_stopped_leaves_the_run_that_started_it_alone(tiny, outp
     assert outer.is_dir()
 
 
+STOPPED_WHILE_IT_IMPORTS = """
+import builtins, sys
+from lib.runs import child
+
+build = builtins.__build_class__
+
+def pause(body, name, *bases, **words):
+    if name == "RunKernelManager":  # its module is half imported
+        print("importing", file=sys.stderr, flush=True)
+        sys.stdin.read()  # until whoever started the run goes away
+    return build(body, name, *bases, **words)
+
+builtins.__build_class__ = pause
+child.work(child.Job.from_json(sys.argv[1]), None)
+"""
+
+
+def test_a_run_stopped_while_its_modules_are_imported_stops(tiny, outputs):
+    child = subprocess.Popen(
+        [sys.executable, "-c", STOPPED_WHILE_IT_IMPORTS, job(tiny).to_json()],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert any("importing" in line for line in child.stderr)
+    child.stdin.close()
+    assert child.wait(timeout=20) == 130
+    assert folders(outputs) == ([], [])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_an_interruption_that_no_wait_of_the_main_thread_hears_stops_the_run(tiny, outputs):
+    """A signal may come just before a wait begins, or to another thread, and then wakes nobody; so it does here."""
+
+    def notify(p):
+        if p.cell == "wait":
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([job(tiny, sleep_s=10)], 1, notify)
+    runs, leftovers = folders(outputs)
+    assert runs == []
+    assert [f for f in leftovers if f.is_dir()] == []
+
+
 STOPPED_AT_THE_END = """
 import os, sys, threading
 from lib.runs import child, execute
