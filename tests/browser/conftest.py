@@ -143,8 +143,8 @@ def browser():
 
 
 @pytest.fixture
-def page(browser):
-    """A new page; errors in it, and what a widget's view complains of, fail the test."""
+def page(browser, served):
+    """A new page; errors in it, and what a widget's view complains of, fail the test. It is closed before its server ends."""
     page, errors = browser.new_page(viewport={"width": 1500, "height": 1500}), []
     page.set_default_timeout(90_000)
     page.on("pageerror", lambda error: errors.append(str(error)))
