@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.runs.sweeping")  # a check that fails there says what it found
+
 HOME = Path(__file__).parent / "home"
 
 

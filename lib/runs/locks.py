@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 HOST = sha256(platform.node().encode()).hexdigest()[:6]  # names this machine in file names
 BEAT_S = 5.0
+PROBE = ".clock."  # how the name of a file begins that only lives while the file system's clock is read
 FROZEN_S = 60.0  # without a beat for so long, a process is taken to hang
 
 
@@ -84,7 +86,7 @@ def silence(path: Path) -> float:
         return math.inf
     except OSError:
         return 0.0
-    probe = path.with_name(f".clock.{os.getpid()}.{threading.get_ident()}")
+    probe = path.with_name(f"{PROBE}{HOST}.{os.getpid()}.{threading.get_ident()}")
     try:
         probe.touch()
         return probe.stat().st_mtime - last
@@ -93,6 +95,15 @@ def silence(path: Path) -> float:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
+
+
+def drop_probes(room: Path) -> None:
+    """Remove the files of processes that died while they read the clock."""
+    for probe in room.glob(f"{PROBE}*"):
+        host, _, process = probe.name.removeprefix(PROBE).partition(".")
+        dead = host == HOST and not psutil.pid_exists(int(process.partition(".")[0]))
+        if dead or silence(probe) > FROZEN_S:
+            probe.unlink(missing_ok=True)
 
 
 def _beat(path: Path, over: threading.Event) -> None:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib.runs.locks import FROZEN_S, HOST, Held, abandoned, held, silence
+from lib.runs.locks import HOST, Held, abandoned, drop_probes, held
 from lib.studies import Entry
 from lib.studies.registry import HOME
 
@@ -142,12 +142,11 @@ def sweep_leftovers(slug: str) -> None:
             drop(folder)
     for folder in room.glob(f"{DROPPED}*"):
         shutil.rmtree(folder, ignore_errors=True)
-    for probe in room.glob(".clock.*"):
-        if silence(probe) > FROZEN_S:
-            probe.unlink(missing_ok=True)
+    drop_probes(room)
     for lock in [*room.glob("*.lock"), *room.glob("*.lease")]:
         if not lock.with_suffix("").is_dir():
-            host = lock.name.split(".")[1]  # of a lease it is not known, so that it counts as another machine's
+            useless = lock.suffix == ".lease" and finished(run_folder(slug, lock.stem))  # its run has nothing left to do
+            host = HOST if useless else lock.name.split(".")[1]  # of a lease it is not known: it may be another machine's
             with contextlib.suppress(Held), abandoned(lock, host):
                 pass  # nobody's: letting go of it removes it
 

@@ -245,6 +245,35 @@ def test_leases_of_the_dead_go_and_those_of_the_living_stay(outputs, holder):
         pass
 
 
+def test_the_lease_of_a_finished_run_goes_at_once_unless_somebody_makes_it_again(outputs, holder):
+    """A process may be stopped when its run is in its place and the lease is not yet given back."""
+    room = outputs / "tiny" / ".partial"
+    room.mkdir(parents=True)
+    for name in ("a" * 12, "b" * 12):
+        (outputs / "tiny" / name).mkdir()
+        (outputs / "tiny" / name / "provenance.json").write_text("{}")
+    (room / f"{'a' * 12}.lease").touch()
+    holder(room / f"{'b' * 12}.lease")
+    sweep_leftovers("tiny")
+    assert [f.name for f in room.iterdir()] == [f"{'b' * 12}.lease"]
+
+
+def test_what_the_dead_left_of_looking_at_the_clock_goes(outputs, holder):
+    room = outputs / "tiny" / ".partial"
+    room.mkdir(parents=True)
+    dead, _ = holder(room / "x.lock")
+    dead.kill()
+    dead.wait()
+    alive, elsewhere = (room / f".clock.{host}.{pid}.1" for host, pid in ((HOST, os.getpid()), (ELSEWHERE, dead.pid)))
+    for probe in (alive, elsewhere, room / f".clock.{HOST}.{dead.pid}.1"):
+        probe.touch()
+    sweep_leftovers("tiny")
+    assert {f.name for f in room.iterdir() if f.name.startswith(".")} == {alive.name, elsewhere.name}
+    age(elsewhere, 2 * FROZEN_S)
+    sweep_leftovers("tiny")
+    assert not elsewhere.exists()
+
+
 def test_locks_that_another_machine_may_hold_stay_while_they_are_young(outputs):
     """It holds a lock before it makes the folder; whose a lease is, no name tells. Whether it is held is not seen from here."""
     room = outputs / "tiny" / ".partial"
