@@ -12,6 +12,7 @@ CELLS = """() => ({
     .filter(text => text.includes('Traceback (most recent call last)')),
 })"""
 LOST_S = 10  # a kernel that is idle for so long, while cells wait for it, has not heard of them
+LONGEST_S = 300  # that a kernel may work on the cells of a test
 TRIES = 5
 
 
@@ -58,14 +59,16 @@ def run_all(page):
 def _all_cells_ran(page):
     """Wait until every cell has run, and give None; or what is to be seen once the kernel does not work on them any more."""
     quiet_s, step_s = 0.0, 0.25
-    while quiet_s < LOST_S:
+    for _ in range(int(LONGEST_S / step_s)):
         page.wait_for_timeout(1000 * step_s)
         found = page.evaluate(CELLS)
         assert found["complaints"] == [], found["complaints"][0]
-        if all(prompt.strip("[]: ").isdigit() for prompt in found["prompts"]):
+        if found["prompts"] and all(prompt.strip("[]: ").isdigit() for prompt in found["prompts"]):
             return None
         quiet_s = 0.0 if found["kernel"] == "busy" else quiet_s + step_s
-    return found
+        if quiet_s > LOST_S:
+            return found
+    raise AssertionError(f"the cells did not come to their end within {LONGEST_S} s: {found}")
 
 
 def until(page, what, condition):

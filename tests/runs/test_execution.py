@@ -168,6 +168,17 @@ def test_a_child_that_is_stopped_leaves_the_run_that_started_it_alone(tiny, outp
     assert outer.is_dir()
 
 
+def stop_when_it_says(word, script, work):
+    """Run a script that makes the run in a way of its own, and leave it alone once it has said the word: it stops."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, work.to_json()],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert any(word in line for line in child.stderr)
+    child.stdin.close()
+    assert child.wait(timeout=20) == 130
+
+
 STOPPED_WHILE_IT_IMPORTS = """
 import builtins, sys
 from lib.runs import child
@@ -186,13 +197,7 @@ child.work(child.Job.from_json(sys.argv[1]), None)
 
 
 def test_a_run_stopped_while_its_modules_are_imported_stops(tiny, outputs):
-    child = subprocess.Popen(
-        [sys.executable, "-c", STOPPED_WHILE_IT_IMPORTS, job(tiny).to_json()],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert any("importing" in line for line in child.stderr)
-    child.stdin.close()
-    assert child.wait(timeout=20) == 130
+    stop_when_it_says("importing", STOPPED_WHILE_IT_IMPORTS, job(tiny))
     assert folders(outputs) == ([], [])
 
 
@@ -245,13 +250,7 @@ child.work(child.Job.from_json(sys.argv[1]), None)
 
 
 def test_a_run_stopped_while_it_is_put_in_its_place_is_there_whole_or_not_at_all(tiny, outputs):
-    child = subprocess.Popen(
-        [sys.executable, "-c", STOPPED_AT_THE_END, job(tiny).to_json()],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert any("publishing" in line for line in child.stderr)
-    child.stdin.close()
-    assert child.wait(timeout=20) == 130
+    stop_when_it_says("publishing", STOPPED_AT_THE_END, job(tiny))
     runs, leftovers = folders(outputs)
     assert all({f.name for f in run.iterdir()} == {"results.json", "provenance.json"} for run in runs)
     assert [f for f in leftovers if f.is_dir()] == []
